@@ -26,9 +26,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class TriggerReceived(Message, frozen=True, kw_only=True):
-    """Something that may start runs. `id` is the trigger's id. `type` is a trigger type of FLOWS T-01."""
+    """Something that may start runs. `id` is the trigger's id. `trigger_type` is one of FLOWS T-01."""
 
-    type: str
+    trigger_type: str
     opts: Mapping[str, Any] = {}
     flow: str | None = None
     ver: int | None = None
@@ -173,7 +173,9 @@ class OutputSettled(Message, frozen=True, kw_only=True):
 
 
 class Beat(Message, frozen=True, kw_only=True):
-    """An agent is there. `installation` belongs to its root, `incarnation` to its process; `sent_ms` is its boot clock."""
+    """An agent is there. `installation` belongs to its root, `incarnation` to its process.
+
+    `sent_ms` is its boot clock: it comes back in the answer, and the lease runs from there."""
 
     host: str
     installation: str

@@ -1,7 +1,7 @@
 """The bus as services see it. Adapters: `memory` (one process) and `rabbitmq`; one conformance suite holds both.
 
-Two classes of delivery. *Kept* messages arrive at least once, whatever dies, once `publish` has returned. *Hints* arrive
-at most once and are dropped rather than ever blocking: whoever sends one can say it again from the store.
+Two classes of delivery. *Kept* messages arrive at least once, whatever dies, once `publish` has returned. *Hints*
+arrive at most once and are dropped rather than ever blocking: whoever sends one can say it again from the store.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -20,7 +20,7 @@ def route(message: m.Message) -> Route:  # noqa: C901 - one flat table
     """Where a message goes. Raises TypeError for a type that has no place."""
     match message:
         case m.TriggerReceived():
-            return Route(IN, f"trigger.{message.type}", kept=True)
+            return Route(IN, f"trigger.{message.trigger_type}", kept=True)
         case m.CancelRequested() | m.HostDeleted():
             return Route(IN, "control.run", kept=True)
         case m.DataProvided():

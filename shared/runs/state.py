@@ -17,7 +17,7 @@ Outcome = Literal["good", "bad", "cancelled"]
 Phase = Literal["queued", "running", "waiting", "done", "cancelled", "lost"]
 Result = Literal["good", "bad", "error"]
 Process = Literal["none", "out", "gone"]
-"""Whether a host may be working on the activation: `out` from the first offer until the host says that nothing is left."""
+"""Whether a host may be working on the activation: `out` from the first offer until nothing is left."""
 
 FINAL: frozenset[Phase] = frozenset({"done", "cancelled", "lost"})
 
