@@ -1,0 +1,70 @@
+"""The private servers keep what was promised over kill -9 and leave nothing behind."""
+
+import os
+from pathlib import Path
+
+import aio_pika
+import asyncpg
+import pytest
+
+from tests.servers import PrivatePostgres, PrivateRabbit
+from tests.servers.postgres import plain_url
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_fresh_database_is_empty_and_durable(fresh_database: str) -> None:
+    connection = await asyncpg.connect(plain_url(fresh_database))
+    try:
+        assert await connection.fetchval("SHOW fsync") == "on"
+        assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+    finally:
+        await connection.close()
+
+
+async def test_a_fresh_vhost_takes_connections(fresh_vhost: str) -> None:
+    connection = await aio_pika.connect(fresh_vhost)
+    async with connection:
+        channel = await connection.channel()
+        await channel.declare_queue("only-here", durable=True)
+
+
+async def test_postgres_keeps_rows_over_kill_and_leaves_nothing() -> None:
+    with PrivatePostgres() as server:
+        server.start()
+        first = server.pid
+        server.execute("CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
+        server.restart(kill=True)
+        assert server.pid != first
+        server.execute("INSERT INTO kept SELECT n + 1 FROM kept")
+    assert _left_of(server.directory, server.pid) == []
+
+
+async def test_rabbit_keeps_queues_over_kill_and_leaves_nothing() -> None:
+    with PrivateRabbit() as server:
+        server.start()
+        await _declare(server.url)
+        server.restart(kill=True)
+        await _declare(server.url, passive=True)
+    assert _left_of(server.directory, server.pid) == []
+
+
+async def _declare(url: str, passive: bool = False) -> None:
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        arguments = {"x-queue-type": "quorum"}
+        await channel.declare_queue("kept", durable=True, passive=passive, arguments=arguments)
+
+
+def _left_of(directory: Path, pid: int | None) -> list[str]:
+    """Processes that name the server's directory or descend from it, and the directory itself."""
+    left = [str(directory)] if directory.exists() else []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line, env = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(directory).encode() in line + env and entry.name != str(os.getpid()):
+            left.append(f"{entry.name}: {line!r}")
+    return left
