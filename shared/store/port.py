@@ -315,7 +315,7 @@ class PlacementTransaction(Protocol):
 
     async def assign(self, assignments: Sequence[Assignment]) -> Mapping[RunRef, int]:
         """Set hosts (only where `host is null and phase = 'pending'`), raise epochs by one, insert claims. Returns the
-        new epoch of each that was taken; one whose claim is held, or that is not pending any more, is left out whole."""
+        new epoch of each that was taken; one whose claim is held, or that does not pend any more, is left out whole."""
 
 
 class DispatcherStore(Protocol):
