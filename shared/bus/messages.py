@@ -85,6 +85,8 @@ class FinishedReport(AgentReport, frozen=True, kw_only=True):
     opts: Mapping[str, Any] = {}
     log_length: int = 0
     started: bool = True
+    elapsed_seconds: float | None = None
+    """From start to end by the host's monotonic clock."""
 
 
 class OutputChunk(AgentReport, frozen=True, kw_only=True):

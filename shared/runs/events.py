@@ -67,6 +67,8 @@ class TaskFinished:
     opts: Mapping[str, Any] = field(default_factory=dict)
     log_length: int = 0
     started: bool = True
+    elapsed_seconds: float | None = None
+    """From start to end by the host's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ Result = Literal["good", "bad", "error"]
 Process = Literal["none", "out", "gone"]
 """Whether a host may be working on the activation: `out` from the first offer until nothing is left."""
 
+MERGE_TYPES = frozenset({"all", "any"})
 FINAL: frozenset[Phase] = frozenset({"done", "cancelled", "lost"})
 
 
@@ -51,19 +52,13 @@ class Activation:
     """The host has it in its journal: the offer need not be sent again."""
     log_length: int | None = None
     """Bytes of output in all, once known."""
+    recording: bool = False
+    """Of an `any` merge that fired: tags not yet seen are still written down here (FLOWS N-10)."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the state still carries it: not final, or a host may still be working on it."""
-        return self.phase not in FINAL or self.process == "out"
-
-
-@dataclass(frozen=True, slots=True)
-class FiredMerge:
-    """An `any` merge that fired and still records tags not yet seen (FLOWS N-10)."""
-
-    n: int
-    came: tuple[str, ...]
+        """Whether the state still carries it: not final, a host may still be working on it, or it still records."""
+        return self.phase not in FINAL or self.process == "out" or self.recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +83,7 @@ class RunState:
     """How many data and timer activations wait."""
     open: Mapping[int, Activation] = field(default_factory=dict)
     merges: Mapping[str, int] = field(default_factory=dict)
-    """Open merge activations by node id."""
-    fired: Mapping[str, FiredMerge] = field(default_factory=dict)
+    """Open merge activations by node id: `merge_index(open)`, kept so that an arrival need not search."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -103,3 +97,8 @@ class RunState:
     def holds_claims(self) -> bool:
         """Whether its resource tags are still its own (FLOWS D-04)."""
         return self.phase != "archive" or self.out > 0
+
+
+def merge_index(activations: Mapping[int, Activation]) -> dict[str, int]:
+    """`RunState.merges` of these open activations: what a store that reads them back has to fill in."""
+    return {a.node: a.n for a in activations.values() if a.type in MERGE_TYPES}
