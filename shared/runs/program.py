@@ -1,0 +1,75 @@
+"""What the machine asks of a definition. A graph flow is one kind of program; another kind would satisfy the same."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.flows.forms import complete_at_start, defaults, form_of, missing
+from shared.flows.graph import listeners
+from shared.flows.model import Flow, Node
+
+
+class Program(Protocol):
+    """The machine's view of a definition: who reacts to a tag, and what a node is. Never changes during a run."""
+
+    timeout_seconds: float | None
+    """How long a run may be active (FLOWS N-08)."""
+
+    def listeners(self, tag: str) -> Sequence[Node]:
+        """Every node that listens to or waits for exactly this tag, in file order (FLOWS E-02, N-02)."""
+
+    def node(self, node_id: str) -> Node | None:
+        """The node of that id."""
+
+    def timeout_of(self, node: Node) -> float | None:
+        """How long the node may take, its own word before the setting's default."""
+
+    def first_values(self, node: Node, opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """A data node's values before anyone was asked, and whether they are all that it wants (FLOWS §6 data)."""
+
+    def missing_values(self, node: Node, values: Mapping[str, Any]) -> Sequence[str]:
+        """The required fields of a data node's form that have no value yet."""
+
+
+class GraphProgram:
+    """A flow's graph as a program. Build it once per snapshot: the listeners are looked up, never searched."""
+
+    def __init__(self, flow: Flow, task_timeout_seconds: float | None = None) -> None:
+        self.flow = flow
+        self.timeout_seconds = flow.timeout_seconds
+        self._task_timeout = task_timeout_seconds or None
+        by_id = {node.id: node for node in flow.tasks}
+        self._nodes = by_id
+        self._listeners = {tag: tuple(by_id[i] for i in ids) for tag, ids in listeners(flow).items()}
+
+    def listeners(self, tag: str) -> Sequence[Node]:
+        """See Program."""
+        return self._listeners.get(tag, ())
+
+    def node(self, node_id: str) -> Node | None:
+        """See Program."""
+        return self._nodes.get(node_id)
+
+    def timeout_of(self, node: Node) -> float | None:
+        """See Program. The setting counts for tasks that have a process; a wait for people has no default end."""
+        if node.timeout_seconds is not None:
+            return node.timeout_seconds
+        return self._task_timeout if needs_host(node) else None
+
+    def first_values(self, node: Node, opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """See Program. Defaults first, then the event's text options."""
+        form = form_of(node)
+        known = {f.id for f in form.fields}
+        values = {**defaults(form), **{k: v for k, v in opts.items() if k in known and isinstance(v, str)}}
+        return values, complete_at_start(form, values)
+
+    def missing_values(self, node: Node, values: Mapping[str, Any]) -> Sequence[str]:
+        """See Program."""
+        return missing(form_of(node), values)
+
+
+WITHOUT_HOST = frozenset({"data", "timer", "end", "all", "any"})
+
+
+def needs_host(node: Node) -> bool:
+    """Whether the node is done by a process on the run's host."""
+    return node.type not in WITHOUT_HOST
