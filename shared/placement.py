@@ -10,10 +10,76 @@ from datetime import datetime
 from typing import Literal
 
 from shared.runs.refs import RunRef
-from shared.store.port import AgentRow, Assignment, ClaimRow, PendRow, PlacementView
 
 ReasonKind = Literal["no-host", "hosts-full", "tag-held", "space-held", "behind", "paused", "never"]
 PER_HOST = "host:"
+
+AgentState = Literal["up", "away", "lost", "left", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class PendRow:
+    """A run without a host. `number` orders them: oldest first."""
+
+    ref: RunRef
+    number: int
+    flow: str
+    since: datetime
+    host_tags: tuple[str, ...]
+    resource_tags: tuple[str, ...]
+    reuse_space: bool
+    paused: str | None = None
+    """Why the flow is paused, and by whom, if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """A host as the dispatchers know it."""
+
+    host: str
+    tags: tuple[str, ...]
+    slots: int
+    state: AgentState
+    draining: bool = False
+    used: int = 0
+    """Slots in use: runs with processes out or assigned and not yet started, counted by the store."""
+    running: int = 0
+    version: str = ""
+    installation: str = ""
+    incarnation: str = ""
+    ephemeral: bool = False
+    last_seen_at: datetime | None = None
+    disk_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """A resource held. `key`: `tag:NAME`, `host:HOST:NAME` for a tag written `host:NAME`, `space:HOST:FLOW`."""
+
+    key: str
+    run: RunRef
+    host: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A pend gets a host and takes its claims, all or nothing."""
+
+    ref: RunRef
+    host: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementView:
+    """All that decides who runs where, as of one moment. `ever_tags`: every set of tags that a known host ever had."""
+
+    now: datetime
+    pends: Sequence[PendRow]
+    agents: Sequence[AgentRow]
+    claims: Sequence[ClaimRow]
+    ever_tags: Sequence[frozenset[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
