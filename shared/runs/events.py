@@ -123,4 +123,21 @@ __all__ = [
     "TaskStarted",
     "TimerFired",
     "TimerKind",
+    "event_json",
 ]
+
+
+def event_json(event: RunEvent, flow: str, ver: int) -> dict[str, Any]:
+    """An event as users see it (API.md, last paragraph)."""
+    return {
+        "id": f"{event.run}/{event.seq}",
+        "seq": event.seq,
+        "run": event.run,
+        "flow": flow,
+        "ver": ver,
+        "tag": event.tag,
+        "source": {"class": event.source_class, "id": event.source_id},
+        "good": event.good,
+        "opts": event.opts,
+        "at": event.at.isoformat().replace("+00:00", "Z"),
+    }
