@@ -56,6 +56,7 @@ _json = st.recursive(
 _opts = st.dictionaries(_text, _json, max_size=3)
 _by_field: dict[str, st.SearchStrategy[Any]] = {
     "host": st.from_regex(r"[a-z0-9-]{1,8}", fullmatch=True),
+    "lost_after_seconds": st.floats(0, 1e6),
     "at": st.datetimes(timezones=st.just(UTC)),
     "opts": _opts,
     "values": _opts,
