@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import uuid
+from abc import ABC, abstractmethod
+from pathlib import Path
 
 from tests.servers import machine
 from tests.servers.postgres import Databases
@@ -21,7 +23,7 @@ def find_engine() -> str | None:
     return None
 
 
-class Container:
+class Container(ABC):
     """One container with one published port; `stop`, `kill` and `restart` keep data and port."""
 
     def __init__(self, engine: str, image: str, inner_port: int, env: dict[str, str]) -> None:
@@ -44,10 +46,11 @@ class Container:
         _run(self._engine, "run", "-d", "--name", self.name, "-p", publish, *env, self._image, timeout=600)
 
     def wait_ready(self, timeout: float = 120.0) -> None:
-        machine.wait_for_start(self._image, None, self.answers, machine.Path("/nonexistent"), timeout)
+        machine.wait_for_start(self._image, None, self.answers, Path("/nonexistent"), timeout)
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether the server inside takes clients."""
 
     def stop(self) -> None:
         _run(self._engine, "stop", self.name)

@@ -155,7 +155,7 @@ class PrivatePostgres(Databases):
             raise machine.ServerMissing(f"initdb failed:\n{self.log.read_text()[-2_000:]}")
 
     def _answers(self) -> bool:
-        ready = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready: list[str | Path] = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ready, check=False, stdin=subprocess.DEVNULL).returncode == 0
 
     def _signal_all(self, how: signal.Signals) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,14 +33,14 @@ def find_erl_call() -> Path | None:
     return next(iter(sorted(Path("/usr/lib/erlang").glob("**/bin/erl_call"))), None)
 
 
-class Orders:
+class Orders(ABC):
     """What a test asks of a broker besides AMQP. Base of every kind of RabbitMQ here."""
 
     url: str
 
+    @abstractmethod
     def evaluate(self, expression: str) -> str:
         """Have the node evaluate an Erlang expression that ends in a full stop."""
-        raise NotImplementedError
 
     def create_vhost(self) -> str:
         """An empty virtual host with a name of its own, open to the url's user; returns its url."""
@@ -156,14 +157,21 @@ class PrivateRabbit(Orders):
         self.close()
 
     def evaluate(self, expression: str) -> str:
-        command = [self._erl_call, "-c", self._cookie, "-address", f"localhost:{self._dist_port}", "-e"]
+        command: list[str | Path] = [
+            self._erl_call,
+            "-c",
+            self._cookie,
+            "-address",
+            f"localhost:{self._dist_port}",
+            "-e",
+        ]
         env = {**os.environ, "HOME": str(self.directory)}
         done = subprocess.run(
             command, input=expression + "\n", capture_output=True, text=True, env=env, timeout=30, check=False
         )
         if done.returncode != 0 or not done.stdout.startswith("{ok"):
             raise RuntimeError(f"the broker refused {expression}: {done.stdout} {done.stderr}")
-        return done.stdout
+        return str(done.stdout)
 
     def _prepare(self) -> None:
         for name in ("data", "log"):
