@@ -102,7 +102,7 @@ class Flow:
 class Common:
     """The `common:` section of a configuration (FLOWS F-08); None or empty where the file says nothing.
 
-    Paths are as F-09 leaves them: `~` and `%tmp` stay in the text until `parse.resolve_path` is asked.
+    Paths are as written: `~` and `%tmp` (F-09) stay until `paths.resolve_path` is asked.
     """
 
     base_url: str = "/api/v1"
