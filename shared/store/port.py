@@ -177,10 +177,10 @@ class HubStore(Protocol):
     async def definition(self, definition: str) -> Flow:
         """The snapshot with that hash. Raises NotFound."""
 
-    async def latest_flows(self) -> tuple[int, Sequence["StoredFlow"]]:
-        """The generation, and the latest version of every armed flow, in order of id."""
+    async def latest_flows(self, known: int = -1) -> tuple[int, Sequence["StoredFlow"]]:
+        """The generation, and the latest version of every armed flow, in order of id (none when it is `known`)."""
 
-    async def flow_version(self, flow: str, ver: int) -> Flow | None:
+    async def flow_version(self, flow: str, ver: int) -> "StoredFlow | None":
         """A stored version by name."""
 
     async def due_timers(self, limit: int) -> tuple[datetime, Sequence[Timer]]:
