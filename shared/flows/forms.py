@@ -185,17 +185,3 @@ def _choice(field: FormField, value: Any) -> Any:
         if text_of(option) == text_of(value):
             return option
     raise Unfit("must be one of " + ", ".join(text_of(option) for option in field.options))
-
-
-def trigger_opts(form: Form, opts: Mapping[str, Any]) -> tuple[dict[str, Any], FieldErrors]:
-    """What a data trigger's caller sent, in the form's types and with its defaults filled in (FLOWS T-03).
-
-    What the form does not know passes as it is: options never decide a match (T-02). A required field without a value
-    is an error of that field.
-    """
-    known = {field.id for field in form.fields}
-    given = {key: value for key, value in opts.items() if key in known and value is not None}
-    clean, errors = check_values(form, given)
-    merged = {**defaults(form), **opts, **clean}
-    errors.extend((key, "is required") for key in missing(form, merged))
-    return merged, errors
