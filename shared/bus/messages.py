@@ -207,7 +207,9 @@ class BeatAnswered(Message, frozen=True, kw_only=True):
 
 
 class RunEvents(Message, frozen=True, kw_only=True):
-    """For people who watch: events of one run as users see them (API.md), in order, and the run's state after them."""
+    """For people who watch: events of one run as users see them (API.md), in order, and the run's state after them.
+
+    `logs`: `(n, log_length)` of every activation whose end the same steps took; None when the sender does not say."""
 
     run: str
     flow: str
@@ -216,6 +218,7 @@ class RunEvents(Message, frozen=True, kw_only=True):
     outcome: str | None
     trigger_id: str
     events: Sequence[Mapping[str, Any]] = ()
+    logs: Sequence[tuple[int, int]] | None = None
 
 
 class TriggerSettled(Message, frozen=True, kw_only=True):
