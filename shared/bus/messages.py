@@ -206,6 +206,12 @@ class BeatAnswered(Message, frozen=True, kw_only=True):
     refused: str = ""
 
 
+class DispatcherEcho(Message, frozen=True, kw_only=True):
+    """A dispatcher says this to itself, the way beats come: what comes back shows that it hears them."""
+
+    sender: str
+
+
 class RunEvents(Message, frozen=True, kw_only=True):
     """For people who watch: events of one run as users see them (API.md), in order, and the run's state after them.
 

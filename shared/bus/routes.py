@@ -34,6 +34,8 @@ def route(message: m.Message) -> Route:  # noqa: C901 - one flat table
             return Route(AGENTS, f"agent.{message.host}.task", kept=True)
         case m.Beat():
             return Route(AGENTS, f"agent.{message.host}.beat", kept=False)
+        case m.DispatcherEcho():
+            return Route(AGENTS, "agent.floe-echo.beat", kept=False)
         case m.RunAssigned() | m.HostGone():
             return Route(HINT, "assigned.run", kept=False)
         case m.PendAdded():

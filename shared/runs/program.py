@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from shared.flows.forms import complete_at_start, defaults, form_of, missing
+from shared.flows.forms import complete_at_start, form_of, missing, prefill
 from shared.flows.graph import listeners
 from shared.flows.model import Flow, Node
 
@@ -58,8 +58,7 @@ class GraphProgram:
     def first_values(self, node: Node, opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """See Program. Defaults first, then the event's text options."""
         form = form_of(node)
-        known = {f.id for f in form.fields}
-        values = {**defaults(form), **{k: v for k, v in opts.items() if k in known and isinstance(v, str)}}
+        values = prefill(form, opts)
         return values, complete_at_start(form, values)
 
     def missing_values(self, node: Node, values: Mapping[str, Any]) -> Sequence[str]:
