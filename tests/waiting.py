@@ -11,7 +11,7 @@ _SHORTEST, _LONGEST = 0.005, 0.1
 
 
 async def wait_until(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], T | None | Awaitable[T | None]],
     timeout: float = 10.0,  # noqa: ASYNC109 - the failure names the condition, which asyncio.timeout cannot
     what: str = "",
 ) -> T:
@@ -27,7 +27,7 @@ async def wait_until(
         pause = min(pause * 1.5, _LONGEST)
 
 
-def wait_until_blocking(condition: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+def wait_until_blocking(condition: Callable[[], T | None], timeout: float = 10.0, what: str = "") -> T:
     """The same for code without a loop."""
     deadline, pause = time.monotonic() + timeout, _SHORTEST
     while not (value := condition()):
