@@ -11,7 +11,7 @@ _SHORTEST, _LONGEST = 0.005, 0.1
 
 
 async def wait_until(
-    condition: Callable[[], T | None | Awaitable[T | None]],
+    condition: Callable[[], T | Awaitable[T | None] | None],
     timeout: float = 10.0,  # noqa: ASYNC109 - the failure names the condition, which asyncio.timeout cannot
     what: str = "",
 ) -> T:
