@@ -109,19 +109,13 @@ class Consumer:
         await asyncio.shield(self._task)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stop.is_set():
             await self.waiting.arrived.wait()
             if self._stop.is_set():
-                self._pass_on()
                 return
             entries = self.waiting.take(self._batch)
             if entries:
                 await self._handle(entries)
-
-    def _pass_on(self) -> None:
-        """Leave the signal as the others need it."""
-        if not self.waiting.entries:
-            self.waiting.arrived.clear()
 
     async def _handle(self, entries: Sequence[Entry]) -> None:
         error: Exception | None = None

@@ -45,10 +45,14 @@ class CancelRequested(Message, frozen=True, kw_only=True):
 
 
 class DataProvided(Message, frozen=True, kw_only=True):
-    """Values for a waiting data node, checked by the api against the form as it knew it."""
+    """Values for a waiting data node, checked by the api against the form as it knew it.
+
+    `n` is the activation that was asked: an answer that comes twice never answers the next question.
+    """
 
     run: str
     node: str
+    n: int = 0
     values: Mapping[str, Any] = {}
     actor: str = ""
 

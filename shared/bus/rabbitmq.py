@@ -1,0 +1,165 @@
+"""The bus on RabbitMQ: the facade over links, senders and consumers.
+
+One connection publishes and one consumes, so that a broker which stops reading from publishers (memory alarm) does
+not stop consumers. Kept messages are persistent, mandatory and confirmed; hints are none of these (ARCHITECTURE §5).
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from shared.bus.codec import encode
+from shared.bus.messages import DeadLetter, Message
+from shared.bus.port import BusUnavailable, Handler, Queue
+from shared.bus.rabbitmq_hints import HintSender
+from shared.bus.rabbitmq_link import Link
+from shared.bus.rabbitmq_receive import RabbitConsumer
+from shared.bus.rabbitmq_send import KeptSender
+from shared.bus.rabbitmq_topology import LOGS_MAX_BYTES, Topology, host_of_key
+from shared.bus.routes import route
+from shared.errors import InvalidInput
+
+log = structlog.get_logger(__name__)
+
+_HINTS_FLUSH_SECONDS = 1.0
+
+
+class RabbitBus:
+    """A Bus (see `port`). `name` shows in the broker's list of connections.
+
+    `declare` off: for an agent's user, who may configure nothing (RELIABILITY §2). Its queue is waited for, and what
+    it cannot read is logged instead of buried. `user_id` on: every message carries the url's user, which the broker
+    verifies. `logs_max_bytes`: what `floe.logs` may hold; the same for every process of an installation.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        publish_timeout_seconds: float = 10,
+        declare: bool = True,
+        user_id: bool = False,
+        logs_max_bytes: int = LOGS_MAX_BYTES,
+    ) -> None:
+        self._timeout, self._declare = publish_timeout_seconds, declare
+        user = unquote(urlsplit(url).username or "guest") if user_id else None
+        self._topology = Topology(name=name, declare=declare, logs_max_bytes=logs_max_bytes)
+        self._out = Link(url, name=name, purpose="publish", prepare=self._topology.declare_shared)
+        self._in = Link(url, name=name, purpose="consume")
+        self._kept = KeptSender(user_id=user, repair=self._repair)
+        self._hints = HintSender(user_id=user, returned=self._on_returned)
+        self._agents: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._consumers: list[RabbitConsumer] = []
+        self._closed = False
+
+    async def start(self) -> None:
+        """See the port. Twice is harmless."""
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it says of lost connections, `Link` says
+        if not self._tasks:
+            self._out.open()
+            self._in.open()
+            self._spawn(self._out.serve(self._kept.work, confirms=True))
+            self._spawn(self._out.serve(self._hints.work))
+        await self._hints.ready.wait()
+        await self._in.connection()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """See the port. Raises InvalidInput, before anything is sent, for a kept message that no body can carry."""
+        if self._closed:
+            raise BusUnavailable("the bus is closed")
+        ticket = self._kept.ticket()
+        encoded = [(way, encode(message)) for message in messages if (way := route(message)).kept]
+        for way, data in encoded:
+            _check_key(way.key)
+            self._kept.put(way, data, ticket)
+        for message in messages:
+            self._offer(message)
+        if encoded:
+            await self._kept.send(ticket, self._timeout)
+
+    async def subscribe(self, queue: Queue, handler: Handler, *, batch: int = 200) -> RabbitConsumer:
+        """See the port. An agent's queue that does not exist yet is waited for in the background."""
+        consumer = RabbitConsumer(self._in, self._topology, queue, handler, batch=batch, bury=self._bury)
+        try:
+            await consumer.started()
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumers.append(consumer)
+        return consumer
+
+    async def declare_agent(self, host: str) -> None:
+        """See the port. Raises BusUnavailable when the broker does not answer in time."""
+        if host in self._agents:
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._topology.declare_agent(await self._out.connection(), host)
+        except (TimeoutError, OSError, RuntimeError) as error:
+            raise BusUnavailable(f"the queue of agent {host} could not be declared: {error}") from error
+        self._agents.add(host)
+
+    async def queue_depths(self) -> dict[str, int]:
+        """How many messages wait in each shared queue, those being handled not counted."""
+        async with self._out.channel() as channel:
+            return await self._topology.depths(channel)
+
+    async def close(self) -> None:
+        """See the port."""
+        self._closed = True
+        await asyncio.gather(*[consumer.stop() for consumer in self._consumers])
+        await self._hints.flush(_HINTS_FLUSH_SECONDS)
+        await self._kept.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(self._out.close(), self._in.close())
+
+    def _offer(self, message: Message) -> None:
+        way = route(message)
+        if way.kept:
+            return
+        try:
+            self._hints.offer(way, encode(message))
+        except InvalidInput as error:
+            log.error("bus.hint_dropped", error=str(error))
+
+    async def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            log.error("bus.dead_letter", queue=letter.queue, reason=letter.reason, letter=letter.id)
+        if self._declare:
+            await self.publish(letters)
+
+    async def _repair(self) -> None:
+        await self._topology.declare_shared(await self._out.connection())
+
+    def _on_returned(self, key: str) -> None:
+        host = host_of_key(key)
+        if host in self._agents:
+            self._agents.discard(host)
+            self._spawn(self._declare_again(host))
+
+    async def _declare_again(self, host: str) -> None:
+        log.warning("bus.agent_queue_missing", host=host)
+        try:
+            await self.declare_agent(host)
+        except Exception as error:
+            self._agents.add(host)
+            log.warning("bus.repair_failed", host=host, error=str(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _check_key(key: str) -> None:
+    if len(key.encode()) > 255:
+        raise InvalidInput(f"a routing key has at most 255 bytes: {key[:40]}… is too long")

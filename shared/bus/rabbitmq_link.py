@@ -1,0 +1,167 @@
+"""One connection to the broker that comes back by itself, and channels on it that do the same.
+
+Built on aiormq, the protocol layer of aio-pika: its robust layer restores what it has seen declared, whereas here each
+user of a channel says itself what a fresh one needs, and a message costs a third less.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import aiormq
+import structlog
+from aiormq.abc import AbstractChannel, AbstractConnection
+
+log = structlog.get_logger(__name__)
+
+_CONNECT_SECONDS, _CLOSE_SECONDS, _HEARTBEAT_SECONDS = 15, 5, 10
+_CHANNEL_SECONDS = 10
+_FRAMES_BUFFERED = 256
+_LASTING_SECONDS = 5
+
+
+def pauses(first: float = 0.1, longest: float = 3.0) -> Iterator[float]:
+    """Seconds to wait before each next try: doubling, with jitter, without end."""
+    pause = first
+    while True:
+        yield pause * random.uniform(0.5, 1.0)
+        pause = min(2 * pause, longest)
+
+
+def cancelled_by_us() -> bool:
+    """Whether a CancelledError is meant for the current task; the client raises bare ones for lost connections."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def closed(thing: AbstractConnection | AbstractChannel) -> None:
+    """Return when it is closed, by whomever."""
+    if not thing.is_closed:
+        await asyncio.wait([thing.closing])
+
+
+class Link:
+    """A connection for one `purpose`. `prepare` runs on each new one before anybody gets it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        purpose: str,
+        prepare: Callable[[AbstractConnection], Awaitable[None]] | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        query.setdefault("heartbeat", str(_HEARTBEAT_SECONDS))
+        self._url = parts._replace(query=urlencode(query)).geturl()
+        self._label = f"floe {name} {purpose}"
+        self._broker = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+        self._prepare = prepare
+        self._connection: AbstractConnection | None = None
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start connecting. Twice is harmless."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=self._label)
+
+    async def connection(self) -> AbstractConnection:
+        """The open connection, as soon as there is one."""
+        while self._connection is None or self._connection.is_closed:
+            self._ready.clear()
+            await self._ready.wait()
+        return self._connection
+
+    async def close(self) -> None:
+        """Disconnect for good. Twice is harmless."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._connection is not None:
+            await _close(self._connection)
+
+    @asynccontextmanager
+    async def channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
+        """A channel of one's own, closed at the end. Raises what the client raises."""
+        connection = await self.connection()
+        channel = await connection.channel(
+            publisher_confirms=confirms,
+            on_return_raises=confirms,
+            frame_buffer_size=_FRAMES_BUFFERED,
+            timeout=_CHANNEL_SECONDS,
+        )
+        try:
+            yield channel
+        finally:
+            await _close(channel)
+
+    async def serve(self, work: Callable[[AbstractChannel], Awaitable[None]], *, confirms: bool = False) -> None:
+        """Run `work` with a channel, again and again with a fresh one; it is cancelled when its channel closes."""
+        waits, clock = pauses(), asyncio.get_running_loop().time
+        while True:
+            try:
+                async with self.channel(confirms=confirms) as channel:
+                    since = clock()
+                    await _while_open(channel, work)
+                    waits = pauses() if clock() - since > _LASTING_SECONDS else waits
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+            except Exception as error:
+                log.warning("broker.channel_failed", broker=self._broker, link=self._label, error=_say(error))
+            await asyncio.sleep(next(waits))
+
+    async def _run(self) -> None:
+        waits = pauses(0.2)
+        while True:
+            try:
+                self._connection = await self._connect()
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+            except Exception as error:
+                log.warning("broker.away", broker=self._broker, link=self._label, error=_say(error))
+            else:
+                log.info("broker.connected", broker=self._broker, link=self._label)
+                waits = pauses(0.2)
+                self._ready.set()
+                await closed(self._connection)
+                log.warning("broker.lost", broker=self._broker, link=self._label)
+                continue
+            await asyncio.sleep(next(waits))
+
+    async def _connect(self) -> AbstractConnection:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            connection = await aiormq.connect(self._url, client_properties={"connection_name": self._label})
+        try:
+            if self._prepare is not None:
+                await self._prepare(connection)
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+
+async def _while_open(channel: AbstractChannel, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+    task = asyncio.ensure_future(work(channel))
+    try:
+        await asyncio.wait([task, channel.closing], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def _close(thing: AbstractConnection | AbstractChannel) -> None:
+    with suppress(Exception):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await thing.close()
+
+
+def _say(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

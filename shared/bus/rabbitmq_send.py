@@ -1,0 +1,214 @@
+"""Kept messages on their way: batched by destination, confirmed by the broker, sent again until somebody gives up.
+
+An idle sender sends at once; while two bodies for one destination are unconfirmed the rest gathers into the next
+(PERFORMANCE rule 2). What a lost connection leaves unconfirmed goes back to the front of its line.
+"""
+
+import asyncio
+import itertools
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import aiormq
+import structlog
+from aiormq.abc import AbstractChannel
+
+from shared.bus.codec import CHUNK_TYPE, JSON_TYPE, Encoded, join
+from shared.bus.port import BusUnavailable
+from shared.bus.rabbitmq_link import cancelled_by_us
+from shared.bus.routes import Route
+
+log = structlog.get_logger(__name__)
+
+BODY_BYTES, BODY_MESSAGES = 512 * 1024, 200
+_UNCONFIRMED, _UNCONFIRMED_PER_WAY, _UNCONFIRMED_OUTPUT_PER_WAY = 100, 2, 8
+_UNROUTABLE_PAUSE_SECONDS = 0.2
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """What one publish waits for: `open` of its messages are not confirmed yet."""
+
+    done: asyncio.Future[None]
+    open: int = 0
+    trouble: str = "no connection to the broker"
+
+    def confirm(self) -> None:
+        self.open -= 1
+        if not self.open and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message on its way; `number` is its place among all."""
+
+    number: int
+    encoded: Encoded
+    ticket: Ticket
+
+
+@dataclass(eq=False, slots=True)
+class Line:
+    """What waits for one destination."""
+
+    way: Route
+    waiting: deque[Parcel] = field(default_factory=deque)
+    unconfirmed: int = 0
+
+    def take(self) -> list[Parcel]:
+        """What goes into the next body. Those that nobody waits for any more are forgotten."""
+        taken: list[Parcel] = []
+        size = 0
+        while self.waiting and len(taken) < BODY_MESSAGES:
+            parcel = self.waiting[0]
+            size += len(parcel.encoded.data)
+            if taken and (parcel.encoded.alone or size > BODY_BYTES):
+                break
+            self.waiting.popleft()
+            if not parcel.ticket.done.done():
+                taken.append(parcel)
+            if parcel.encoded.alone and taken:
+                break
+        return taken
+
+    def put_back(self, parcels: Sequence[Parcel]) -> None:
+        """Where they were."""
+        self.waiting = deque(sorted([*parcels, *self.waiting], key=lambda parcel: parcel.number))
+
+    def forget(self, ticket: Ticket) -> None:
+        self.waiting = deque(parcel for parcel in self.waiting if parcel.ticket is not ticket)
+
+
+class KeptSender:
+    """Publishes on whatever channel `work` was last given. `repair` is called when a message proves unroutable."""
+
+    def __init__(self, *, user_id: str | None, repair: Callable[[], Awaitable[None]]) -> None:
+        self._user_id, self._repair = user_id, repair
+        self._channel: AbstractChannel | None = None
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._numbers = itertools.count()
+        self._attempt, self._attempts = uuid.uuid4().hex[:16], itertools.count()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def work(self, channel: AbstractChannel) -> None:
+        """Send on this channel until cancelled."""
+        self._channel = channel
+        try:
+            self._send_all()
+            await asyncio.Future()
+        finally:
+            self._channel = None
+
+    def ticket(self) -> Ticket:
+        return Ticket(asyncio.get_running_loop().create_future())
+
+    def put(self, way: Route, encoded: Encoded, ticket: Ticket) -> None:
+        """Into the line; `send` it."""
+        line = self._lines.setdefault((way.exchange, way.key), Line(way))
+        ticket.open += 1
+        line.waiting.append(Parcel(next(self._numbers), encoded, ticket))
+
+    async def send(self, ticket: Ticket, timeout_seconds: float) -> None:
+        """Return when all of the ticket is confirmed. Raises BusUnavailable when that takes too long."""
+        self._send_all()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await ticket.done
+        except TimeoutError as error:
+            raise BusUnavailable(f"not confirmed within {timeout_seconds:g} s: {ticket.trouble}") from error
+        finally:
+            if ticket.open:
+                ticket.done.cancel()
+                for line in self._lines.values():
+                    line.forget(ticket)
+
+    async def close(self) -> None:
+        """Wait for what is being sent; the link's end cancels it."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=5)
+        for task in self._sending:
+            task.cancel()
+
+    def _send_all(self) -> None:
+        for key, line in list(self._lines.items()):
+            self._send_line(line)
+            if not line.waiting and not line.unconfirmed:
+                del self._lines[key]
+
+    def _send_line(self, line: Line) -> None:
+        while line.waiting and len(self._sending) < _UNCONFIRMED:
+            if self._channel is None or self._channel.is_closed:
+                return
+            alone = line.waiting[0].encoded.alone
+            if line.unconfirmed >= (_UNCONFIRMED_OUTPUT_PER_WAY if alone else _UNCONFIRMED_PER_WAY):
+                return
+            parcels = line.take()
+            if parcels:
+                line.unconfirmed += 1
+                task = asyncio.create_task(self._send(self._channel, line, parcels))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+
+    async def _send(self, channel: AbstractChannel, line: Line, parcels: list[Parcel]) -> None:
+        trouble = ""
+        try:
+            trouble = await self._publish(channel, line.way, parcels)
+        except aiormq.PublishError:
+            trouble = f"no queue is bound to {line.way.exchange} for {line.way.key}"
+            await self._after_unroutable(line.way)
+        except asyncio.CancelledError:
+            if cancelled_by_us():
+                raise
+            trouble = "the connection was lost"
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+        finally:
+            line.unconfirmed -= 1
+        if trouble:
+            for parcel in parcels:
+                parcel.ticket.trouble = trouble
+            line.put_back(parcels)
+        asyncio.get_running_loop().call_soon(self._send_all)
+
+    async def _publish(self, channel: AbstractChannel, way: Route, parcels: list[Parcel]) -> str:
+        first = parcels[0].encoded
+        properties = aiormq.spec.Basic.Properties(
+            content_type=CHUNK_TYPE if first.alone else JSON_TYPE,
+            delivery_mode=2,
+            message_id=f"{self._attempt}-{next(self._attempts)}",
+            headers={"floe-id": first.id},
+            user_id=self._user_id,
+        )
+        try:
+            await channel.basic_publish(
+                join([parcel.encoded for parcel in parcels]),
+                exchange=way.exchange,
+                routing_key=way.key,
+                properties=properties,
+                mandatory=True,
+            )
+        except aiormq.PublishError:
+            raise
+        except aiormq.DeliveryError:
+            refusal = BusUnavailable(f"the broker refuses {way.key} on {way.exchange}: its queue is full")
+            for parcel in parcels:
+                parcel.ticket.fail(refusal)
+            return ""
+        for parcel in parcels:
+            parcel.ticket.confirm()
+        return ""
+
+    async def _after_unroutable(self, way: Route) -> None:
+        log.warning("bus.unroutable", exchange=way.exchange, key=way.key)
+        try:
+            await self._repair()
+        except Exception as error:
+            log.warning("bus.repair_failed", error=str(error))
+        await asyncio.sleep(_UNROUTABLE_PAUSE_SECONDS)
