@@ -82,8 +82,8 @@ class HubService:
                     reason = f"cancelled by {actor}" if actor else "cancelled"
                     items.append(Advance(RunRef(run), (Cancel(EPOCH, reason),)))
                     known.append(message)
-                case m.DataProvided(run=run, node=node, values=values):
-                    items.append(Advance(RunRef(run), (DataSubmitted(EPOCH, node, values),)))
+                case m.DataProvided(run=run, node=node, values=values, n=n):
+                    items.append(Advance(RunRef(run), (DataSubmitted(EPOCH, node, values, n),)))
                     known.append(message)
                 case m.HostDeleted():
                     await self._sweep.lost_hosts()

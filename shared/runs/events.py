@@ -83,11 +83,15 @@ class HostLost:
 
 @dataclass(frozen=True, slots=True)
 class DataSubmitted:
-    """Values for the latest waiting activation of a data node, already checked by field."""
+    """Values for a waiting data node, already checked by field. `n` is the activation that was asked.
+
+    0 means the latest one that waits: for callers that cannot send the same answer twice.
+    """
 
     at: datetime
     node: str
     values: Mapping[str, Any]
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,14 @@ def _host_lost(program: Program, draft: Draft, event: HostLost) -> None:
 
 
 def _data_submitted(program: Program, draft: Draft, event: DataSubmitted) -> None:
-    waiting = [a for a in draft.open.values() if a.node == event.node and a.type == "data" and a.phase == "waiting"]
+    waiting = [
+        activation
+        for activation in draft.open.values()
+        if activation.node == event.node
+        and activation.type == "data"
+        and activation.phase == "waiting"
+        and event.n in (0, activation.n)
+    ]
     if waiting and draft.run.phase == "active":
         nodes.submit(program, draft, max(waiting, key=lambda a: a.n), event.values)
 

@@ -149,11 +149,11 @@ def started(program: Program, draft: Draft, activation: Activation, at: datetime
 
 def submit(program: Program, draft: Draft, activation: Activation, values: Mapping[str, Any]) -> None:
     """Each submission adds to the values; when nothing required is missing the node is done (FLOWS §6 data)."""
-    activation = draft.put(activation, values={**activation.values, **values})
-    if program.missing_values(_node(program, activation), activation.values):
-        _ask(program, draft, activation)
-        return
-    _complete_data(program, draft, activation, activation.values)
+    together = {**activation.values, **values}
+    if not program.missing_values(_node(program, activation), together):
+        _complete_data(program, draft, draft.put(activation, values=together), together)
+    elif together != activation.values:
+        _ask(program, draft, draft.put(activation, values=together))
 
 
 def _complete_data(program: Program, draft: Draft, activation: Activation, values: Mapping[str, Any]) -> None:
