@@ -1,0 +1,1 @@
+"""Queries that both databases share, as functions on a Core connection; the adapter gives the transaction."""

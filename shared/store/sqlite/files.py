@@ -1,0 +1,45 @@
+"""Connections to the store's files, set the way that keeps what was promised over kill -9 and power loss."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from shared.store.port import StoreConflict, StoreUnavailable
+
+MAIN, LOGS = "floe.db", "logs.db"
+BUSY_SECONDS = 5.0
+_WAL_BYTES = 64 * 1024 * 1024
+
+
+def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions are begun by hand. Its calls may come from any one thread at a
+    time. WAL and synchronous=FULL: a commit that returned is on the disk."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    if not writer:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """What SQLite says, in the store's words: a broken constraint is a conflict, all else means out of reach."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise StoreConflict(f"SQLite: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"SQLite: {error}") from error
+    except DBAPIError as error:
+        kind = StoreConflict if isinstance(error.orig, sqlite3.IntegrityError) else StoreUnavailable
+        raise kind(f"SQLite: {error.orig}") from error
