@@ -107,6 +107,7 @@ class RunWork:
             outcome=self.state.outcome,
             trigger_id=facts.trigger_id,
             events=[event_json(event, facts.flow, facts.ver) for event in self.events],
+            logs=[(a.n, a.log_length) for a in self.touched.values() if a.log_length is not None],
         )
 
     def offer(self, n: int, at: datetime) -> m.TaskOffered:
