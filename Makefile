@@ -27,7 +27,7 @@ test: $(DEV_STAMP)  ## the tests; ARGS="tests/runs -k merge" goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(DEV_STAMP)  ## lint, format, types, who imports whom, locks, schema
-	@$(MAKE) lint types contracts locks schema
+	@$(MAKE) -k lint types contracts locks schema
 	@echo "check: all good"
 
 lint: $(DEV_STAMP)
