@@ -42,15 +42,18 @@ class Entry:
         for path in (self.meta, self.file, self.part_meta, self.part):
             path.unlink(missing_ok=True)
 
-    def complete(self, meta: dict[str, Any]) -> None:
-        """Make the part the file, durably. Read-only, because workspaces share it by hard links."""
+    def complete(self, meta: dict[str, Any], *, with_digest: bool) -> None:
+        """Make the part the file, durably. Read-only, because workspaces share it by hard links.
+
+        `with_digest` is for a file without a checksum of its own: `known` tells by it whether somebody changed it.
+        """
         with open(self.part, "rb") as part:
             os.fchmod(part.fileno(), 0o444)
             os.fsync(part.fileno())
         self.meta.unlink(missing_ok=True)
         self.part.replace(self.file)
         self.part_meta.unlink(missing_ok=True)
-        write_json(self.meta, {**meta, "sha256": digest(self.file, "sha256")})
+        write_json(self.meta, {**meta, "sha256": digest(self.file, "sha256") if with_digest else None})
 
     def known(self) -> dict[str, Any]:
         """What is known of the complete file; empty when there is none, or when it is not what was stored."""

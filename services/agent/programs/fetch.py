@@ -5,6 +5,7 @@ urllib and not a library: the program must start in a few hundredths of a second
 
 import http.client
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,7 +27,7 @@ class _Fetch:
         self.url: str = spec["url"]
         self.algorithm: str = spec["algorithm"]
         self.checksum: str = spec["checksum"]
-        self.https_only: bool = spec["https_only"]
+        self.plain_too = bool(self.checksum) and not spec["https_only"]
         self.target, self.workspace = Path(spec["target"]), Path(spec["workspace"])
         self.entry = Entry(Path(spec["cache"]), self.url, self.checksum)
 
@@ -51,16 +52,14 @@ def _copy(fetch: _Fetch, source: Path) -> None:
     """A file of this host: no cache, and never a link to what others may change."""
     if not source.is_file():
         raise ProgramError(f"{fetch.url}: there is no such file")
-    put(source, fetch.target, fetch.workspace, link=False)
-    found = digest(fetch.target, fetch.algorithm) if fetch.checksum else ""
+    found = digest(source, fetch.algorithm) if fetch.checksum else ""
     if found != fetch.checksum:
-        fetch.target.unlink()
-        raise _mismatch(fetch, found)
+        raise _mismatch(fetch, found, "not taken")
+    put(source, fetch.target, fetch.workspace, link=False)
 
 
-def _mismatch(fetch: _Fetch, found: str) -> ProgramError:
-    wanted = f"{fetch.algorithm} is {found}, not {fetch.checksum}"
-    return ProgramError(f"{masked(fetch.url)}: {wanted}; the file is removed")
+def _mismatch(fetch: _Fetch, found: str, so: str) -> ProgramError:
+    return ProgramError(f"{masked(fetch.url)}: {fetch.algorithm} is {found}, not {fetch.checksum}; the file is {so}")
 
 
 def _cached(fetch: _Fetch, began: float) -> bool:
@@ -86,7 +85,7 @@ def _unchanged(fetch: _Fetch, known: dict[str, Any]) -> bool:
     if not headers:
         return False
     try:
-        web.get(fetch.url, headers, not fetch.https_only).close()
+        web.get(fetch.url, headers, fetch.plain_too).close()
     except web.Refused as refused:
         if refused.status != 304:
             raise
@@ -107,12 +106,12 @@ def _download(fetch: _Fetch) -> None:
             say(f"{error}: going on from byte {_size(entry.part)}")
             continue
         if not fetch.checksum or digest(entry.part, fetch.algorithm) == fetch.checksum:
-            entry.complete(meta)
+            entry.complete(meta, with_digest=not fetch.checksum)
             return
         found = digest(entry.part, fetch.algorithm)
         entry.drop()
         if not before:
-            raise _mismatch(fetch, found)
+            raise _mismatch(fetch, found, "removed")
         say("what was resumed does not match its checksum: starting over")
     raise ProgramError(f"{masked(fetch.url)}: still not complete after {_TRIES} tries")
 
@@ -126,11 +125,11 @@ def _receive(fetch: _Fetch, have: int) -> dict[str, Any]:
         if validator := read_json(entry.part_meta).get("validator"):
             headers["If-Range"] = validator
     try:
-        answer = web.get(fetch.url, headers, bool(fetch.checksum) and not fetch.https_only)
+        answer = web.get(fetch.url, headers, fetch.plain_too)
     except web.Refused as refused:
         if refused.status != 416:
             raise
-        answer = web.get(fetch.url, {}, bool(fetch.checksum) and not fetch.https_only)
+        answer = web.get(fetch.url, {}, fetch.plain_too)
     with answer:
         return _store(fetch, answer)
 
@@ -141,22 +140,27 @@ def _store(fetch: _Fetch, answer: http.client.HTTPResponse) -> dict[str, Any]:
     if start != _size(entry.part):
         start = 0
     if answer.status == 206 and not start:
+        entry.drop()
         raise ProgramError(f"{masked(fetch.url)}: the server sent another part than was asked for")
     _remember(entry, meta)
     rest = web.length(answer.headers)
     progress = Progress(start, None if rest is None else start + rest)
     with open(entry.part, "ab" if start else "wb") as part:
-        try:
-            while block := answer.read1(_BLOCK):
-                part.write(block)
-                progress.add(len(block))
-        except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise web.Unreachable(f"{masked(fetch.url)}: broke off: {error or type(error).__name__}") from error
-        finally:
-            progress.show()
+        for block in _blocks(fetch, answer):
+            part.write(block)
+            progress.add(len(block))
+    progress.show()
     if progress.total is not None and progress.done < progress.total:
         raise web.Unreachable(f"{masked(fetch.url)}: broke off after {progress.done} of {progress.total} bytes")
     return meta
+
+
+def _blocks(fetch: _Fetch, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := answer.read1(_BLOCK):
+            yield block
+    except (http.client.HTTPException, OSError) as error:
+        raise web.Unreachable(f"{masked(fetch.url)}: broke off: {error or type(error).__name__}") from error
 
 
 def _resumable(fetch: _Fetch) -> bool:
