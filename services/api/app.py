@@ -1,0 +1,64 @@
+"""The ASGI application: its parts put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from services.api import agents, docs, flows, health, logs, pends, runs, starts, stream
+from services.api.auth import Authenticator
+from services.api.config import ApiConfig
+from services.api.desk import Desk
+from services.api.guards import AccessLog, BodyLimit, FailureGuard, TokenGuard
+from services.api.problems import on_floe_error, on_http_error, on_invalid_request
+from shared.bus.port import Bus
+from shared.errors import FloeError
+from shared.store.port import ApiStore
+
+_PROBES = ("/health/live", "/health/ready")
+
+
+def create_app(config: ApiConfig, store: ApiStore, bus: Bus) -> FastAPI:
+    """The application. Its lifespan listens to the bus; who runs it without one calls `app.state.desk.start()`.
+
+    Store and bus are started before and closed after by whoever made them.
+    """
+    desk = Desk(config, store, bus)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await desk.start()
+        try:
+            yield
+        finally:
+            await desk.stop()
+
+    app = FastAPI(
+        title="floe",
+        version=config.version or "0",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.desk = desk
+    _add_routes(app, config)
+    app.add_exception_handler(FloeError, on_floe_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    open_paths = {*_PROBES, *docs.add_contract(app, ("", config.base_url))}
+    app.add_middleware(TokenGuard, authenticator=Authenticator(config.admin_token), open_paths=open_paths)
+    app.add_middleware(BodyLimit, most_bytes=config.body_limit_bytes)
+    if config.access_log:
+        app.add_middleware(AccessLog)
+    app.add_middleware(FailureGuard)
+    return app
+
+
+def _add_routes(app: FastAPI, config: ApiConfig) -> None:
+    app.include_router(health.probes)
+    for module in (starts, runs, logs, stream, flows, pends, agents, health):
+        app.include_router(module.router, prefix=config.base_url)
