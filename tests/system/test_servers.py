@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-import aio_pika
+import aiormq
 import asyncpg
 import pytest
 
@@ -23,10 +23,7 @@ async def test_a_fresh_database_is_empty_and_durable(fresh_database: str) -> Non
 
 
 async def test_a_fresh_vhost_takes_connections(fresh_vhost: str) -> None:
-    connection = await aio_pika.connect(fresh_vhost)
-    async with connection:
-        channel = await connection.channel()
-        await channel.declare_queue("only-here", durable=True)
+    await _declare(fresh_vhost)
 
 
 async def test_postgres_keeps_rows_over_kill_and_leaves_nothing() -> None:
@@ -50,11 +47,12 @@ async def test_rabbit_keeps_queues_over_kill_and_leaves_nothing() -> None:
 
 
 async def _declare(url: str, passive: bool = False) -> None:
-    connection = await aio_pika.connect(url)
-    async with connection:
+    connection = await aiormq.connect(url)
+    try:
         channel = await connection.channel()
-        arguments = {"x-queue-type": "quorum"}
-        await channel.declare_queue("kept", durable=True, passive=passive, arguments=arguments)
+        await channel.queue_declare("kept", durable=True, passive=passive, arguments={"x-queue-type": "quorum"})
+    finally:
+        await connection.close()
 
 
 def _left_of(directory: Path, pid: int | None) -> list[str]:
