@@ -106,8 +106,9 @@ class Composed:
         if condition == "service_healthy":
             self._await_healthy(replica)
             return
-        status = self._processes.pop(replica).wait(60)
-        assert status == 0, f"{service} ended with {status}:\n{self.log(replica)}"
+        if replica in self._processes:
+            status = self._processes.pop(replica).wait(60)
+            assert status == 0, f"{service} ended with {status}:\n{self.log(replica)}"
 
     def _await_healthy(self, replica: str) -> None:
         wait_until_blocking(lambda: self._healthy(replica), 60, f"{replica} is healthy:\n{self.log(replica)[-3_000:]}")
