@@ -12,6 +12,8 @@ from typing import Any, Literal
 NodeClass = Literal["trigger", "task", "merge"]
 FieldType = Literal["text", "string", "number", "bool", "select", "multiline"]
 
+StoreType = Literal["memory", "local", "postgres"]
+
 TRIGGER_GOOD = "trigger.good"
 
 
@@ -107,7 +109,7 @@ class Common:
 
     base_url: str = "/api/v1"
     config_path: str | None = None
-    store_type: Literal["memory", "local", "postgres"] | None = None
+    store_type: StoreType | None = None
     workspace_root: str | None = None
     store_root: str | None = None
     git_key: str | None = None

@@ -3,6 +3,7 @@
 import re
 
 from shared.errors import FloeError
+from shared.flows.problems import quote
 
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TRIMMED = " .-"
@@ -34,7 +35,7 @@ def id_and_name(given_id: str, given_name: str) -> tuple[str, str]:
         flow_id = _slug(name)
     if not name:
         name = flow_id.replace("-", " ")
-    _check(flow_id, from_name=not given_id.strip(_TRIMMED))
+    _check(flow_id, given_id.strip() if given_id.strip(_TRIMMED) else None)
     return flow_id, name
 
 
@@ -42,11 +43,10 @@ def _slug(text: str) -> str:
     return _NOT_IN_AN_ID.sub("-", text.lower())
 
 
-def _check(flow_id: str, from_name: bool) -> None:
+def _check(flow_id: str, given: str | None) -> None:
     if is_id(flow_id):
         return
-    shown = flow_id if len(flow_id) <= 40 else flow_id[:39] + "…"
-    what = f"the id `{shown}` that its name makes" if from_name else f"the id `{shown}`"
+    what = f"the id {quote(given)}" if given is not None else f"the id {quote(flow_id)} that its name makes"
     usable = _slug(flow_id).strip("-_")[:64].rstrip("-_")
     hint = usable if is_id(usable) else None
     if len(flow_id) > 64:

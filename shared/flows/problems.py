@@ -41,7 +41,7 @@ def to_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most like this one, or None when nothing is near. Bounded work, whatever comes in."""
     if not word or len(word) > LONGEST_WORD:
         return None
@@ -50,7 +50,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         if len(plain) == MOST_CANDIDATES:
             break
         plain.setdefault(_plain(candidate), candidate)
-    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
     return plain[found[0]] if found else None
 
 
