@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from shared.store.port import Store
+from shared.store.postgres import PostgresStore
 from shared.store.sqlite import SqliteStore
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def unstarted_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return SqliteStore(tmp_path / "store")
+    if request.param == "sqlite":
+        return SqliteStore(tmp_path / "store")
+    return PostgresStore(request.getfixturevalue("fresh_database"), hub_host="h1")
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 from shared.flows.model import Flow
 from shared.runs.refs import RunNumber, RunRef, number_of
 from shared.store import rows
-from shared.store.codec import flow_text, to_micros
+from shared.store.batch import rows_of
+from shared.store.codec import to_micros
 from shared.store.port import LockedRuns, RunChange, Schedule, StoreConflict, StoredRun, TriggerRow
 from shared.store.rows import AS_MICROS, Row
 
@@ -87,33 +88,24 @@ class SqliteHubTransaction:
     async def save(
         self, triggers: Sequence[TriggerRow], changes: Sequence[RunChange], definitions: Mapping[str, Flow]
     ) -> None:
-        many, now = self._many, self.now
-        many(_DEFINITION, [(key, flow_text(flow)) for key, flow in definitions.items()])
-        if many(_TRIGGER, [rows.trigger_row(each, now, AS_MICROS) for each in triggers]) != len(triggers):
+        many, batch = self._many, rows_of(triggers, changes, definitions, self.now, AS_MICROS)
+        many(_DEFINITION, batch.definitions)
+        if many(_TRIGGER, batch.triggers) != len(batch.triggers):
             raise StoreConflict("a trigger of this batch was settled by another")
-        self._save_runs(changes)
-        many(_ACTIVATION, [rows.activation_row(c.state.ref, a, now, AS_MICROS) for c in changes for a in c.activations])
-        many(_EVENT, [rows.event_row(event, AS_MICROS) for c in changes for event in c.events])
-        many(_CLEAR_TIMER, [(number_of(c.state.ref), *each) for c in changes for each in c.cleared_timers])
-        timers = (timer for c in changes for timer in c.set_timers)
-        many(_TIMER, [(number_of(t.run), t.n, t.kind, to_micros(t.due_at)) for t in timers])
-        many(_FREE_CLAIMS, [(number_of(c.state.ref),) for c in changes if c.free_claims])
+        many(_NEW_RUN, batch.new_runs)
+        many(_NEW_OPTS, batch.new_opts)
+        if many(_STEP, batch.steps) != len(batch.steps):
+            raise StoreConflict("a run of this batch was changed by another")
+        many(_ACTIVATION, batch.activations)
+        many(_EVENT, batch.events)
+        many(_CLEAR_TIMER, batch.cleared_timers)
+        many(_TIMER, batch.set_timers)
+        many(_FREE_CLAIMS, batch.freed)
 
     async def advance_schedule(self, schedule: Schedule, next_at: datetime) -> bool:
         at = (to_micros(next_at), to_micros(self.now))
         key = (schedule.flow, schedule.trigger, to_micros(schedule.next_at))
         return self._connection.execute(_ADVANCE, (*at, *key)).rowcount == 1
-
-    def _save_runs(self, changes: Sequence[RunChange]) -> None:
-        new = [(c.adopted, c.state) for c in changes if c.adopted is not None]
-        fixed = [rows.run_fixed(facts, state, self.now, AS_MICROS) for facts, state in new]
-        moving = [rows.run_moving(state, AS_MICROS) for _, state in new]
-        self._many(_NEW_RUN, [(*a, *b) for a, b in zip(fixed, moving, strict=True)])
-        self._many(_NEW_OPTS, [rows.run_opts_row(facts, state) for facts, state in new])
-        old = [c for c in changes if c.adopted is None]
-        steps = [(*rows.run_moving(c.state, AS_MICROS), number_of(c.state.ref), c.before_rev) for c in old]
-        if self._many(_STEP, steps) != len(old):
-            raise StoreConflict("a run of this batch was changed by another")
 
     def _read(self, row: Row) -> StoredRun:
         opts = self._one(_OPTS, (row[0],))

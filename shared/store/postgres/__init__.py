@@ -1,0 +1,5 @@
+"""The store in one PostgreSQL database."""
+
+from shared.store.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]
