@@ -108,8 +108,8 @@ class MemoryBus:
         if queue.exclusive and waiting.consumers:
             raise QueueTaken(f"{queue.name} is consumed already: is another agent of that name running?")
         if queue.name == DEAD.name:
-            waiting.entries.extend(self._dead)
-            self._dead.clear()
+            while self._dead:
+                waiting.put(self._dead.popleft())
         return waiting
 
     def _leave(self, consumer: "Consumer") -> None:

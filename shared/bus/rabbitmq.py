@@ -26,6 +26,8 @@ from shared.errors import InvalidInput
 log = structlog.get_logger(__name__)
 
 _HINTS_FLUSH_SECONDS = 1.0
+_REPAIR_AFTER_SECONDS = 1.0
+"""Consumers of a deleted queue make it again themselves, and must first have heard of its end."""
 
 
 class RabbitBus:
@@ -34,6 +36,7 @@ class RabbitBus:
     `declare` off: for an agent's user, who may configure nothing (RELIABILITY §2). Its queue is waited for, and what
     it cannot read is logged instead of buried. `user_id` on: every message carries the url's user, which the broker
     verifies. `logs_max_bytes`: what `floe.logs` may hold; the same for every process of an installation.
+    `renew_seconds`: after so much silence a consumer of a kept queue signs on anew, in case the broker forgot it.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class RabbitBus:
         declare: bool = True,
         user_id: bool = False,
         logs_max_bytes: int = LOGS_MAX_BYTES,
+        renew_seconds: float = 60,
     ) -> None:
-        self._timeout, self._declare = publish_timeout_seconds, declare
+        self._timeout, self._declare, self._renew_seconds = publish_timeout_seconds, declare, renew_seconds
         user = unquote(urlsplit(url).username or "guest") if user_id else None
         self._topology = Topology(name=name, declare=declare, logs_max_bytes=logs_max_bytes)
         self._out = Link(url, name=name, purpose="publish", prepare=self._topology.declare_shared)
@@ -85,7 +89,15 @@ class RabbitBus:
 
     async def subscribe(self, queue: Queue, handler: Handler, *, batch: int = 200) -> RabbitConsumer:
         """See the port. An agent's queue that does not exist yet is waited for in the background."""
-        consumer = RabbitConsumer(self._in, self._topology, queue, handler, batch=batch, bury=self._bury)
+        consumer = RabbitConsumer(
+            self._in,
+            self._topology,
+            queue,
+            handler,
+            batch=batch,
+            bury=self._bury,
+            renew_seconds=self._renew_seconds,
+        )
         try:
             await consumer.started()
         except BaseException:
@@ -138,6 +150,7 @@ class RabbitBus:
             await self.publish(letters)
 
     async def _repair(self) -> None:
+        await asyncio.sleep(_REPAIR_AFTER_SECONDS)
         await self._topology.declare_shared(await self._out.connection())
 
     def _on_returned(self, key: str) -> None:

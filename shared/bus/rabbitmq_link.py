@@ -36,6 +36,18 @@ def cancelled_by_us() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event is set, or was before `seconds` were over."""
+    if event.is_set():
+        return True
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 async def closed(thing: AbstractConnection | AbstractChannel) -> None:
     """Return when it is closed, by whomever."""
     if not thing.is_closed:

@@ -1,6 +1,5 @@
 """From deliveries to messages and dead letters. Pure but for the time in a dead letter."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,35 +14,30 @@ from shared.bus.routes import route
 
 @dataclass(slots=True)
 class Batch:
-    """What several deliveries held, in order."""
+    """What several deliveries held, in order; `last_tag` is the last one's, `size` their bytes."""
 
     messages: list[Message] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    last_tag: int = 0
+    size: int = 0
 
 
-def read(deliveries: Sequence[DeliveredMessage], queue: Queue) -> Batch:
-    """Everything readable, and a dead letter for the rest. Dead letters themselves are never buried again."""
-    batch = Batch()
-    for delivery in deliveries:
-        if queue.name == port.DEAD.name:
-            batch.messages.extend(_letters(delivery))
-        else:
-            _read(delivery, queue, batch)
-    return batch
-
-
-def _read(delivery: DeliveredMessage, queue: Queue, batch: Batch) -> None:
+def read(delivery: DeliveredMessage, queue: Queue, batch: Batch) -> None:
+    """Add everything readable to the batch, and a dead letter for the rest. A dead letter is never buried again."""
+    batch.last_tag = delivery.delivery_tag or 0
+    batch.size += len(delivery.body)
+    if queue.name == port.DEAD.name:
+        batch.messages.extend(_letters(delivery))
+        return
     now = datetime.now(UTC)
     decoded = decode(delivery.body, queue=queue.name, at=now)
     batch.dead.extend(decoded.dead)
     way = (delivery.exchange, delivery.routing_key)
-    strays = [message for message in decoded.messages if _way(message) != way]
-    if not strays:
-        batch.messages.extend(decoded.messages)
-        return
-    batch.messages.extend(message for message in decoded.messages if _way(message) == way)
-    reason = f"came by {way[0]} {way[1]}, where {type(strays[0]).__name__} {strays[0].id} does not belong"
-    batch.dead.append(dead_letter(delivery.body, queue=queue.name, at=now, reason=reason))
+    right = [message for message in decoded.messages if _way(message) == way]
+    batch.messages.extend(right)
+    if len(right) < len(decoded.messages):
+        reason = f"came by {way[0]} {way[1]}, where not all of it belongs"
+        batch.dead.append(dead_letter(delivery.body, queue=queue.name, at=now, reason=reason))
 
 
 def _way(message: Message) -> tuple[str, str]:

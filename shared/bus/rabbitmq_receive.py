@@ -17,7 +17,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from shared.bus import port
 from shared.bus.messages import DeadLetter
 from shared.bus.port import Handler, Queue, QueueTaken
-from shared.bus.rabbitmq_link import Link, cancelled_by_us, pauses
+from shared.bus.rabbitmq_link import Link, cancelled_by_us, pauses, set_within
 from shared.bus.rabbitmq_read import Batch, read
 from shared.bus.rabbitmq_topology import Topology, is_agents
 
@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 _BATCH_BYTES = 16 * 1024 * 1024
 _OUTPUT_PREFETCH = 64
 _STOP_SECONDS = 30
+_LOST_PAUSE_SECONDS = 0.1
+_DELETED_PAUSE_SECONDS = 0.5
+"""A quorum queue that is made again within some 50 ms of its deletion keeps consumers that get nothing (3.10)."""
 Bury = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 
@@ -36,8 +39,9 @@ class _Session:
         self.channel = channel
         self.waiting: deque[DeliveredMessage] = deque()
         self.arrived, self.ended = asyncio.Event(), asyncio.Event()
+        self.cancelled = False
         channel.closing.add_done_callback(lambda _: self.end())
-        channel.on_consumer_cancel_callbacks.add(lambda _: self.end())
+        channel.on_consumer_cancel_callbacks.add(lambda _: self.cancel())
 
     async def deliver(self, message: DeliveredMessage) -> None:
         self.waiting.append(message)
@@ -47,26 +51,38 @@ class _Session:
         self.ended.set()
         self.arrived.set()
 
-    def take(self, messages: int) -> list[DeliveredMessage]:
-        """The oldest bodies, by a guess of what they hold: a body is a message until it is read."""
-        taken: list[DeliveredMessage] = []
-        size = 0
-        while self.waiting and len(taken) < messages and size < _BATCH_BYTES:
-            taken.append(self.waiting.popleft())
-            size += len(taken[-1].body)
+    def cancel(self) -> None:
+        """The queue was deleted."""
+        self.cancelled = True
+        self.end()
+
+    def take(self, queue: Queue, most: int) -> Batch:
+        """Read the oldest bodies until `most` messages, or more by the last body, are there."""
+        batch = Batch()
+        while self.waiting and len(batch.messages) < most and batch.size < _BATCH_BYTES:
+            read(self.waiting.popleft(), queue, batch)
         if not self.waiting and not self.ended.is_set():
             self.arrived.clear()
-        return taken
+        return batch
 
 
 class RabbitConsumer:
     """A Subscription that opens a channel, consumes, and does so again whenever the channel is lost."""
 
     def __init__(
-        self, link: Link, topology: Topology, queue: Queue, handler: Handler, *, batch: int, bury: Bury
+        self,
+        link: Link,
+        topology: Topology,
+        queue: Queue,
+        handler: Handler,
+        *,
+        batch: int,
+        bury: Bury,
+        renew_seconds: float,
     ) -> None:
         self._link, self._topology, self._queue = link, topology, queue
         self._handler, self._batch, self._bury = handler, batch, bury
+        self._renew_seconds = renew_seconds
         self._session: _Session | None = None
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,10 +106,11 @@ class RabbitConsumer:
     async def _run(self) -> None:
         waits = pauses()
         while not self._stopping.is_set():
+            pause = next(waits)
             try:
                 async with self._link.channel() as channel:
                     self._session = _Session(channel)
-                    await self._consume(self._session)
+                    pause = await self._consume(self._session)
                     waits = pauses()
             except asyncio.CancelledError:
                 if cancelled_by_us():
@@ -104,7 +121,7 @@ class RabbitConsumer:
             finally:
                 self._session = None
             if not self._stopping.is_set():
-                await asyncio.sleep(next(waits))
+                await asyncio.sleep(pause)
 
     def _refused(self, error: Exception) -> bool:
         """Whether to give up: only when an agent's queue is taken and somebody still waits for the start."""
@@ -118,27 +135,29 @@ class RabbitConsumer:
             self._first.set_result(None)
         return False
 
-    async def _consume(self, session: _Session) -> None:
+    async def _consume(self, session: _Session) -> float:
+        """Serve until the session ends; returns after how many seconds to begin another."""
+        await self._sign_on(session)
+        while await set_within(session.arrived, self._renew_seconds) or not self._queue.kept:
+            if session.ended.is_set():
+                return _DELETED_PAUSE_SECONDS if session.cancelled else _LOST_PAUSE_SECONDS
+            await self._handle(session, session.take(self._queue, self._batch))
+        return 0
+
+    async def _sign_on(self, session: _Session) -> None:
         channel = session.channel
         name = await self._topology.prepare(channel, self._queue)
         most = _OUTPUT_PREFETCH if self._queue.name == port.LOGS.name else 2 * self._batch
         await channel.basic_qos(prefetch_count=min(most, 65_535))
         await channel.basic_consume(name, session.deliver, exclusive=is_agents(self._queue))
-        log.info("bus.consuming", queue=name)
+        log.debug("bus.consuming", queue=name)
         if not self._first.done():
             self._first.set_result(None)
-        while not session.ended.is_set():
-            await session.arrived.wait()
-            deliveries = session.take(self._batch)
-            if deliveries and not session.ended.is_set():
-                await self._handle(session, deliveries)
 
-    async def _handle(self, session: _Session, deliveries: list[DeliveredMessage]) -> None:
-        batch = read(deliveries, self._queue)
-        if await self._handled(session, batch):
-            last = deliveries[-1].delivery_tag
+    async def _handle(self, session: _Session, batch: Batch) -> None:
+        if batch.last_tag and await self._handled(session, batch):
             with suppress(Exception):
-                await session.channel.basic_ack(last or 0, multiple=True, wait=self._stopping.is_set())
+                await session.channel.basic_ack(batch.last_tag, multiple=True, wait=self._stopping.is_set())
 
     async def _handled(self, session: _Session, batch: Batch) -> bool:
         if batch.dead and not await self._insist(session, partial(self._bury, batch.dead)):
@@ -162,15 +181,6 @@ class RabbitConsumer:
                 log.warning("bus.handler_failed", queue=self._queue.name, exc_info=True)
             else:
                 return True
-            if await _set_within(session.ended, pause):
+            if await set_within(session.ended, pause):
                 return False
         raise AssertionError("unreachable: the pauses have no end")
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

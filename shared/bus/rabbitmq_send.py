@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 BODY_BYTES, BODY_MESSAGES = 512 * 1024, 200
 _UNCONFIRMED, _UNCONFIRMED_PER_WAY, _UNCONFIRMED_OUTPUT_PER_WAY = 100, 2, 8
-_UNROUTABLE_PAUSE_SECONDS = 0.2
 
 
 @dataclass(eq=False, slots=True)
@@ -211,4 +210,3 @@ class KeptSender:
             await self._repair()
         except Exception as error:
             log.warning("bus.repair_failed", error=str(error))
-        await asyncio.sleep(_UNROUTABLE_PAUSE_SECONDS)
