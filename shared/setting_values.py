@@ -96,15 +96,16 @@ def own_host_name() -> str:
 
 
 def address(text: str) -> str:
-    """HOST:PORT, [IPV6]:PORT or :PORT; port 0 lets the system choose."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and host[0] != "["):
+    """HOST:PORT, [IPV6]:PORT or :PORT, with `http://` in front where TLS is not wanted; port 0: the system chooses."""
+    host, colon, port = text.removeprefix("http://").removeprefix("https://").rpartition(":")
+    numeric = port.isascii() and port.isdigit() and int(port) <= 65535
+    if not colon or not numeric or "/" in host or (":" in host and host[0] != "["):
         raise ValueError("HOST:PORT, as 127.0.0.1:8080")
     return text
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Host and port of an `address`; no host means every interface."""
+    """Host and port of an `address` without its scheme; no host means every interface."""
     host, _, port = text.rpartition(":")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by leaving the host out
 

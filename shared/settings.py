@@ -43,6 +43,7 @@ class Settings:
     git_protocols: tuple[str, ...] = _setting(
         "FLOE_GIT_PROTOCOLS", values.git_protocols, ("https", "ssh", "http", "git", "file")
     )
+    allow_file_urls: bool = _setting("FLOE_ALLOW_FILE_URLS", values.boolean, False)
     outbound_allow: tuple[str, ...] = _setting("FLOE_OUTBOUND_ALLOW", values.networks, ())
     keep_runs_days: int = _setting("FLOE_KEEP_RUNS_DAYS", values.whole(0), 90)
     keep_workspaces: int = _setting("FLOE_KEEP_WORKSPACES", values.whole(0), 10)
