@@ -26,7 +26,7 @@ from shared.store.port import (
     Timer,
     TriggerRow,
 )
-from shared.store.sql import clock, hosts, logs, sweep, triggers
+from shared.store.sql import clock, hosts, logs, prune, sweep, triggers
 from shared.store.sql import flows as flow_queries
 from shared.store.sql import runs as run_queries
 
@@ -49,6 +49,10 @@ class CoreStore(ABC):
     @abstractmethod
     async def _read_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `_read`, where the output is."""
+
+    @abstractmethod
+    async def _write_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `_write`, where the output is."""
 
     async def definition(self, definition: str) -> Flow:
         return await self._read(flow_queries.one_definition, definition)
@@ -86,6 +90,15 @@ class CoreStore(ABC):
 
     async def unannounced_pends(self, older_than_seconds: float) -> bool:
         return await self._read(sweep.unannounced_pends, older_than_seconds)
+
+    async def prune(self, keep_runs_days: int, keep_triggers_days: int, limit: int) -> int:
+        gone = 0
+        if keep_runs_days > 0 and (numbers := await self._read(prune.old_runs, keep_runs_days, limit)):
+            gone += await self._write_logs(prune.delete_logs, numbers)
+            gone += await self._write(prune.delete_runs, numbers)
+        if keep_triggers_days > 0:
+            gone += await self._write(prune.delete_triggers, keep_triggers_days, limit)
+        return gone + await self._write(prune.delete_leftovers, limit)
 
     async def agents(self) -> tuple[datetime, Sequence[AgentRow]]:
         return await self._read(hosts.all_agents)

@@ -15,6 +15,7 @@ from shared.runs.refs import RunRef
 from shared.store import schema
 from shared.store.core import CoreStore, P, Query, T
 from shared.store.port import HubTransaction, LogChunk, PlacementTransaction, StoreUnavailable
+from shared.store.retry import again
 from shared.store.sqlite import logs, placement
 from shared.store.sqlite.files import LOGS, MAIN, connect, errors
 from shared.store.sqlite.hub import Numbers, SqliteHubTransaction
@@ -81,7 +82,10 @@ class SqliteStore(CoreStore):
         return await self._files.read(self._files.log_readers, lambda connection: query(connection, *args, **kwargs))
 
     async def _write(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._files.main.run(lambda connection: query(connection, *args, **kwargs))
+        return await again(lambda: self._files.main.run(lambda connection: query(connection, *args, **kwargs)))
+
+    async def _write_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await again(lambda: self._files.logs.run(lambda connection: query(connection, *args, **kwargs)))
 
 
 def _view(connection: Connection, limit: int) -> PlacementView:
