@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 from services.agent.tasks.paths import made_inside
@@ -17,7 +16,7 @@ OUTPUT_FILE = "output"
 
 
 def plan(offer: TaskOffered, place: TaskPlace, settings: TaskSettings) -> TaskPlan:
-    """The command, looked up on the task's own PATH. Raises WrongOption, TaskError, OSError."""
+    """The command as written: whoever starts it looks a bare name up on `env`'s PATH. Raises WrongOption, TaskError."""
     options, omitted = floe_env(offer.opts)
     own = {**facts(offer, place), **options}
     definition = {**offer.definition, "env": list(offer.env)}
@@ -29,20 +28,7 @@ def plan(offer: TaskOffered, place: TaskPlace, settings: TaskSettings) -> TaskPl
     if omitted:
         lines.append(f"note: only in the file that FLOE_OPTS names: {names_of(omitted)}")
     preamble = "".join(line + "\n" for line in lines).encode(errors="replace")
-    argv = (_looked_up(command.argv[0], cwd, command.env), *command.argv[1:])
-    return TaskPlan(argv, command.env, cwd, preamble)
-
-
-def _looked_up(word: str, cwd: Path, env: Mapping[str, str]) -> str:
-    """The program's path; what cannot be found or run stays something that fails to start as the system says."""
-    if "/" in word:
-        return str(cwd / word)
-    found = [cwd / part / word for part in env.get("PATH", os.defpath).split(os.pathsep)]
-    files = [path for path in found if path.is_file()]
-    runnable = [path for path in files if os.access(path, os.X_OK)]
-    if runnable or files:
-        return str((runnable or files)[0])
-    return str(found[0]) if (cwd / word).exists() else word
+    return TaskPlan(command.argv, command.env, cwd, preamble)
 
 
 def end(place: TaskPlace, status: int) -> TaskEnd:
