@@ -12,6 +12,7 @@ from shared.bus import port
 from shared.bus.codec import Encoded, encode, join
 from shared.bus.port import BusUnavailable
 from shared.bus.rabbitmq import RabbitBus
+from shared.bus.rabbitmq_topology import LOGS_MAX_BYTES, arguments
 from shared.errors import InvalidInput
 from tests.bus import examples as ex
 from tests.bus.collector import Collector
@@ -140,12 +141,10 @@ async def test_a_consumer_that_the_broker_forgot_signs_on_anew(fresh_vhost: str,
     got = Collector()
     await bus.subscribe(port.TRIGGERS, got)
     await raw.queue_delete("floe.triggers")
-    await bus.start()
-    again = RabbitBus(fresh_vhost, name="quick")
-    await again.start()
-    await again.publish([ex.trigger(1)])
+    await raw.queue_declare("floe.triggers", durable=True, arguments=arguments(port.TRIGGERS, LOGS_MAX_BYTES))
+    await raw.queue_bind("floe.triggers", "floe.in", "trigger.#")
+    await bus.publish([ex.trigger(1)])
     await wait_until(lambda: got.ids == ["t1"])
-    await again.close()
     await bus.close()
 
 
