@@ -1,5 +1,6 @@
 """How the processes of a task are ended: terminate to every one, then kill after the grace (FLOWS N-05)."""
 
+import contextlib
 import os
 import signal
 import time
@@ -33,13 +34,11 @@ def go_on_stopping(task: Task, members: list[tree.Proc], now: float) -> None:
 
 
 def _kill(members: list[tree.Proc]) -> None:
-    """Whole groups first: that is one step for the kernel, which something that forks as fast as it can cannot outrun."""
+    """Whole groups first: that is one step for the kernel, which nothing that forks can outrun."""
     own = os.getpgid(0)
     pids = {proc.pid for proc in members}
     for group in {proc.pgid for proc in members if proc.pgid in pids} - {own, 0}:
-        try:
+        with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
-        except OSError:
-            pass
     for proc in members:
         tree.send(proc, signal.SIGKILL)

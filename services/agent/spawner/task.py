@@ -1,6 +1,8 @@
 """One task of the spawner: a leader in a session of its own, its output, and how it ended."""
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -167,9 +169,5 @@ def _find(name: str, path: str) -> str:
 
 def _widen(fd: int) -> None:
     """A full pipe is worth a larger one; the system may refuse."""
-    import fcntl
-
-    try:
+    with contextlib.suppress(OSError):
         fcntl.fcntl(fd, _SET_PIPE_SIZE, _PIPE_BYTES)
-    except OSError:
-        pass

@@ -1,0 +1,124 @@
+"""Where tasks work: `spaces/FLOW/ws/RUN`, or `.../ws/single` for flows that reuse it (FLOWS D-09)."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+
+from shared.bus.messages import TaskOffered
+
+log = structlog.get_logger("floe.agent")
+
+SINGLE = "single"
+
+
+class Workspaces:
+    """`busy` lists the runs that have a live activation here: their workspaces are never pruned."""
+
+    def __init__(self, root: Path, keep: int, busy: Callable[[], Iterable[str]]) -> None:
+        self._root, self._keep, self._busy = root / "spaces", keep, busy
+        self._emptying = asyncio.Lock()
+
+    def path(self, offer: TaskOffered) -> Path:
+        """The workspace of the offer's run."""
+        return self._root / offer.flow / "ws" / (SINGLE if offer.reuse_space else offer.run)
+
+    def ready(self, offer: TaskOffered) -> Path | None:
+        """The workspace if it is there for this run, or can be made in an instant; None when it has to be emptied."""
+        path = self.path(offer)
+        if not offer.reuse_space:
+            _make(path)
+            return path
+        if self._owner(path) == offer.run:
+            return path
+        if path.exists() and not offer.keep_space and any(path.iterdir()):
+            return None
+        _make(path)
+        self._own(path, offer.run)
+        return path
+
+    async def prepare(self, offer: TaskOffered) -> Path:
+        """The workspace, emptied first where it has to be: once per run, whoever of it asks first. Raises OSError."""
+        async with self._emptying:
+            if (path := self.ready(offer)) is not None:
+                return path
+            path = self.path(offer)
+            await asyncio.to_thread(_empty, path)
+            self._own(path, offer.run)
+            return path
+
+    async def prune(self) -> int:
+        """Remove the oldest workspaces of each flow beyond the number that is kept. Returns how many."""
+        if self._keep == 0:
+            return 0
+        busy = set(self._busy())
+        return await asyncio.to_thread(_prune, self._root, self._keep, busy)
+
+    def _owner(self, path: Path) -> str:
+        try:
+            return path.with_name("single.run").read_text()
+        except OSError:
+            return ""
+
+    def _own(self, path: Path, run: str) -> None:
+        """Which run it was last made ready for: it is emptied once per run, not per activation."""
+        path.with_name("single.run").write_text(run)
+
+
+def _make(path: Path) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _empty(path: Path) -> None:
+    aside = path.with_name(f"{path.name}.old")
+    remove(aside)
+    if path.exists():
+        os.rename(path, aside)
+    _make(path)
+    remove(aside)
+
+
+def _prune(root: Path, keep: int, busy: set[str]) -> int:
+    removed = 0
+    for flow in root.glob("*/ws"):
+        found = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(flow) if _prunable(entry, busy)]
+        for _, path in sorted(found, reverse=True)[keep:]:
+            remove(Path(path))
+            removed += 1
+    return removed
+
+
+def _prunable(entry: "os.DirEntry[str]", busy: set[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and entry.name != SINGLE and entry.name not in busy
+
+
+def remove(path: Path) -> None:
+    """Delete a directory with all that is in it, also what a task has made read-only. Missing is fine."""
+
+    def allow(function: Callable[..., object], name: str, _error: object) -> None:
+        try:
+            os.chmod(os.path.dirname(name), 0o700)
+            os.chmod(name, 0o700)
+            function(name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("workspace.not_removed", path=name, error=str(error))
+
+    if path.exists():
+        shutil.rmtree(path, onerror=allow)
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    """Remove each of them."""
+    for path in paths:
+        remove(path)
