@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.errors import InvalidInput
 from shared.git import (
@@ -96,11 +98,22 @@ def test_a_branch_that_git_would_take_is_taken(ref: str) -> None:
     [
         *("", "-b", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b"),
         *(".a", "a/.b", "a.lock", "a.lock/b", "a.", "@", "@{-1}", "a@{1}", "a\x7f", "a\nb", "HEAD"),
+        *("refs/heads/-x", "refs/tags/--x", "refs/heads/"),
     ],
 )
 def test_a_branch_that_git_would_refuse_is_refused(ref: str) -> None:
     with pytest.raises(InvalidInput):
         check_ref(ref)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="ab-./@{}~^:*?[\\ \x7f\té", min_size=1, max_size=8))
+def test_no_branch_is_taken_that_git_would_refuse(ref: str) -> None:
+    try:
+        check_ref(ref)
+    except InvalidInput:
+        return
+    run(["check-ref-format", "--branch", ref])
 
 
 def test_a_hash_is_whole_and_hexadecimal() -> None:

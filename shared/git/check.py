@@ -71,7 +71,7 @@ def check_ref(ref: str) -> str:
     """
     if not ref:
         raise InvalidInput("the branch is empty")
-    if ref.startswith("-"):
+    if ref.removeprefix("refs/heads/").removeprefix("refs/tags/").startswith("-"):
         raise InvalidInput(f"branch {ref!r} could be read as an option")
     if _BAD_REF.search(ref) or ref[0] in "/." or ref[-1] in "/." or ref in ("@", "HEAD"):
         raise InvalidInput(f"{ref!r} is no name for a branch or tag")

@@ -90,7 +90,10 @@ def get(url: str, headers: Mapping[str, str], plain_too: bool) -> http.client.HT
 def _split_user(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    host = host if host.isascii() else host.encode("idna").decode()
+    try:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise ProgramError(f"{masked(url)} names no host: {error}") from error
     bare = urlunsplit((parts.scheme, host, quote(parts.path, _AS_IS) or "/", quote(parts.query, _AS_IS), ""))
     if not at:
         return bare, None

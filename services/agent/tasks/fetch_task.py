@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from services.agent.tasks import own
-from services.agent.tasks.paths import check_inside
+from services.agent.tasks.paths import check_inside, url_in
 from services.agent.tasks.plan import TaskError, TaskPlace, TaskPlan, TaskSettings
 from shared.bus.messages import TaskOffered
-from shared.flows.expand import expand_workspace, fill, text_of
+from shared.flows.expand import fill, text_of
 from shared.flows.opts import Given, url_option
 from shared.flows.paths import fetch_place
 from shared.git.check import masked
@@ -24,8 +24,7 @@ def plan(offer: TaskOffered, place: TaskPlace, settings: TaskSettings) -> TaskPl
     given = url_option(offer.definition, offer.opts)
     if given is None:
         raise TaskError("fetch wants `url`, and has none")
-    if not given.outside:
-        given = replace(given, value=expand_workspace(given.value, str(place.workspace)))
+    given = replace(given, value=url_in(place.workspace, given))
     parts = _checked_url(given, settings)
     algorithm, checksum = _checksum(offer)
     location = offer.definition.get("location")

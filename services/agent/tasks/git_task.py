@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from services.agent.tasks import own
-from services.agent.tasks.paths import check_inside, made_inside
+from services.agent.tasks.paths import check_inside, made_inside, url_in
 from services.agent.tasks.plan import TaskError, TaskPlace, TaskPlan, TaskSettings
 from shared.bus.messages import TaskOffered
 from shared.errors import InvalidInput
 from shared.flows.command import work_dir
-from shared.flows.expand import expand_workspace
 from shared.flows.opts import Given, git_options
 from shared.flows.paths import key_file
 from shared.git.check import check_hash, check_ref, check_url, repo_name
@@ -56,9 +55,7 @@ def _optional(given: dict[str, Given], key: str) -> str:
 def _spec(offer: TaskOffered, place: TaskPlace, settings: TaskSettings, given: dict[str, Given]) -> dict[str, Any]:
     if "url" not in given:
         raise TaskError(f"{offer.task} wants `url`, and has none")
-    ws, url = place.workspace, given["url"].value
-    if not given["url"].outside:
-        url = expand_workspace(url, str(ws))
+    ws, url = place.workspace, url_in(place.workspace, given["url"])
     check_url(url, settings.git_protocols, given["url"].outside)
     parent = made_inside(ws, Path(work_dir(offer.definition, offer.opts, str(ws))), "sub-dir")
     into = parent / repo_name(url)

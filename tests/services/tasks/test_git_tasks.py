@@ -79,7 +79,7 @@ def test_an_events_url_is_https_or_ssh(refused: Refused, scheme: str) -> None:
 
 def test_a_definitions_url_may_be_a_path_of_the_workspace(do: Doing) -> None:
     commit = Repository(do.ws / "source" / "tool.git").commit({"a": "1"})
-    for n, url in enumerate(("{{ws}}/source/tool.git", "./source/tool.git")):
+    for n, url in enumerate(("{{ws}}/source/tool.git", "./source/tool.git", "file://{{ws}}/source/tool.git")):
         outcome = do("git-checkout", {"url": url, "sub-dir": str(n)})
         assert outcome.opts["hash"] == commit, outcome.log
         assert (do.ws / str(n) / "tool" / "a").exists()
