@@ -11,7 +11,6 @@ from services.cli.render import local_time, show, table
 
 
 @click.group("agents", invoke_without_command=True)
-@click.pass_context
 @client_command
 def agents_command(remote: Remote) -> None:
     """The hosts: tags, slots, load, state."""

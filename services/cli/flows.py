@@ -11,7 +11,6 @@ from services.cli.render import coloured, local_time, say, show, table
 
 
 @click.group("flows", invoke_without_command=True)
-@click.pass_context
 @client_command
 def flows_command(remote: Remote) -> None:
     """The flows: latest version, last run, findings."""

@@ -50,10 +50,7 @@ def _run_page(remote: Remote, run: dict[str, Any]) -> str:
     failed = first_failure(run)
     if run.get("outcome") == "bad" and failed is not None:
         parts.append(_failure(remote.client, run, failed))
-    waiting = [node for node in run.get("nodes", []) if node.get("status") == "waiting" and node.get("type") == "data"]
-    parts += [
-        f"{node['id']} waits for data: floe data {run['ref']} {node['id']} KEY=VALUE{remote.again}" for node in waiting
-    ]
+    parts += [_question(remote, run, node) for node in run.get("nodes", []) if _is_asking(node)]
     headings = ("NODE", "TYPE", "STATUS", "RESULT", "EXIT", "STARTED", "TOOK")
     nodes = [node for node in run.get("nodes", []) if node.get("class") != "trigger"]
     parts.append(table(headings, map(_node_row, nodes)))
