@@ -97,6 +97,19 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+def processes_of(directory: Path) -> list[str]:
+    """The processes, but for this one, whose command line or environment names the directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line, env = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(directory).encode() in line + env and entry.name != str(os.getpid()):
+            found.append(f"{entry.name}: {line.decode(errors='replace')}")
+    return found
+
+
 def may_install() -> bool:
     return os.geteuid() == 0 and os.environ.get("FLOE_TEST_INSTALL") != "0" and shutil.which("apt-get") is not None
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.servers.machine import processes_of
 from tests.system.composed import ROOT, Composed, interpolate, seconds
 from tests.waiting import wait_until_blocking
 
@@ -62,10 +63,11 @@ def test_its_commands_run_a_flow_on_two_agents(composed: Composed, tmp_path: Pat
             assert log.endswith(f"{ref} was not alone\n"), log
 
 
-def test_an_agent_that_is_stopped_leaves_in_order(composed: Composed) -> None:
+def test_what_is_stopped_ends_in_order_and_leaves_no_process(composed: Composed, tmp_path: Path) -> None:
     composed.up(scale={"agent": 2})
-    for replica in ("agent-2", "dispatcher-1", "hub-1", "api-1"):
+    for replica in ("agent-2", "agent-1", "dispatcher-1", "hub-1", "api-1"):
         assert composed.stop(replica) == 0, composed.log(replica)[-3_000:]
+    assert processes_of(tmp_path) == []
 
 
 def start(api: httpx.Client) -> str:

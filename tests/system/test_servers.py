@@ -1,13 +1,11 @@
 """The private servers keep what was promised over kill -9 and leave nothing behind."""
 
-import os
-from pathlib import Path
-
 import aiormq
 import asyncpg
 import pytest
 
 from tests.servers import PrivatePostgres, PrivateRabbit
+from tests.servers.machine import processes_of
 from tests.servers.postgres import plain_url
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +32,8 @@ async def test_postgres_keeps_rows_over_kill_and_leaves_nothing() -> None:
         server.restart(kill=True)
         assert server.pid != first
         server.execute("INSERT INTO kept SELECT n + 1 FROM kept")
-    assert _left_of(server.directory, server.pid) == []
+    assert not server.directory.exists()
+    assert processes_of(server.directory) == []
 
 
 async def test_rabbit_keeps_queues_over_kill_and_leaves_nothing() -> None:
@@ -43,7 +42,8 @@ async def test_rabbit_keeps_queues_over_kill_and_leaves_nothing() -> None:
         await _declare(server.url)
         server.restart(kill=True)
         await _declare(server.url, passive=True)
-    assert _left_of(server.directory, server.pid) == []
+    assert not server.directory.exists()
+    assert processes_of(server.directory) == []
 
 
 async def _declare(url: str, passive: bool = False) -> None:
@@ -53,16 +53,3 @@ async def _declare(url: str, passive: bool = False) -> None:
         await channel.queue_declare("kept", durable=True, passive=passive, arguments={"x-queue-type": "quorum"})
     finally:
         await connection.close()
-
-
-def _left_of(directory: Path, pid: int | None) -> list[str]:
-    """Processes that name the server's directory or descend from it, and the directory itself."""
-    left = [str(directory)] if directory.exists() else []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            line, env = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if str(directory).encode() in line + env and entry.name != str(os.getpid()):
-            left.append(f"{entry.name}: {line!r}")
-    return left
