@@ -41,7 +41,7 @@ types: $(DEV_STAMP)
 	@$(BIN)/mypy --no-error-summary
 
 contracts: $(DEV_STAMP)
-	@out=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$out" | sed -n '/Contracts/,$$p' >&2; echo "$$out" | tail -n 3 >&2; exit 1; }
+	@out=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$out" | grep -A999 -E '^Broken contracts|does not exist|not configured' >&2; exit 1; }
 
 locks: $(DEV_STAMP)
 	@$(BIN)/python tools/check_locks.py
