@@ -91,9 +91,11 @@ class Floor:
         self._work.fill()
 
     async def stop(self) -> None:
-        """Detach."""
+        """Detach. A spawner with nothing left to do ends at once; that is waited for."""
         await self._owned.stop()
         self._link.close()
+        if not self.running:
+            await self._link.wait_gone()
 
     def lease(self, until_ms: int) -> None:
         """The spawner is bound to end exclusive tasks then, also when nobody tells it anything more."""

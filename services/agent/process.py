@@ -21,6 +21,8 @@ _CODE = Path(__file__).resolve().parents[2]
 _PROGRAM = Path(__file__).with_name("spawner") / "__main__.py"
 _START_SECONDS = 10.0
 _TRIES = 5
+_children: set["subprocess.Popen[bytes]"] = set()
+"""Spawners (their guards) that this process started and has not reaped; they may outlive the link."""
 
 
 class SpawnerError(FloeError):
@@ -37,6 +39,7 @@ class SpawnerLink:
         self._root, self._on_message, self._on_lost = root, on_message, on_lost
         self._transport: asyncio.Transport | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        _reap_children()
         self.pid = 0
 
     @property
@@ -75,7 +78,6 @@ class SpawnerLink:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._reap()
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._transport is not None:
@@ -98,7 +100,6 @@ class SpawnerLink:
 
     async def _start(self) -> socket.socket | None:
         """Start a spawner and wait until it has its socket; None when that failed or another one was quicker."""
-        self._reap()
         with (self._root / "spawner.log").open("ab") as errors:
             command = [sys.executable, "-I", "-S", str(_PROGRAM), str(self._root), str(_CODE)]
             process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; starting it takes a millisecond
@@ -110,6 +111,7 @@ class SpawnerLink:
                 start_new_session=True,
             )
         self._process = process
+        _children.add(process)
         assert process.stdout is not None
         with process.stdout as ready:
             try:
@@ -119,10 +121,6 @@ class SpawnerLink:
                 process.kill()
                 return None
         return _connect(self._root)
-
-    def _reap(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
 
     def lost(self, transport: asyncio.BaseTransport) -> None:
         """Called by the connection when it is gone."""
@@ -135,14 +133,15 @@ class SpawnerLink:
         self._on_message(message)
 
     async def wait_gone(self, seconds: float = 5.0) -> None:
-        """After the link was lost: wait until the guard has killed what the spawner left, and is gone itself."""
-        process = self._process
-        if process is not None:
-            try:
-                await asyncio.to_thread(process.wait, seconds)
-            except subprocess.TimeoutExpired:
-                log.warning("spawner.guard_stays", pid=process.pid)
-        self._reap()
+        """Wait until the spawner that this link started is gone, and its guard, who kills what it left behind."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            await asyncio.to_thread(process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("spawner.stays", pid=process.pid)
+        _reap_children()
 
 
 class _Lines(asyncio.Protocol):
@@ -168,6 +167,12 @@ class _Lines(asyncio.Protocol):
         if not self._first.done():
             self._first.set_result(None)
         self._link.lost(self._transport)
+
+
+def _reap_children() -> None:
+    for process in list(_children):
+        if process.poll() is not None:
+            _children.discard(process)
 
 
 def _connect(root: Path) -> socket.socket | None:
