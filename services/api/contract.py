@@ -17,6 +17,9 @@ RunRefPath = Annotated[str, Path(max_length=100, description="A run's ref", exam
 NodeId = Annotated[str, Path(max_length=64, description="A node's id", examples=["test"])]
 HostName = Annotated[str, Path(max_length=64, description="A host's name", examples=["h1"])]
 
+NAME = r"^[^\x00-\x1f]*$"
+"""What may be looked for by name: databases refuse some of the rest."""
+
 _MEANINGS = {
     400: "The request cannot be understood",
     401: "No token, or one that is not known",

@@ -17,6 +17,7 @@ from services.api.problems import TooMany
 from services.api.remembered import Remembered
 from shared.bus.port import Bus
 from shared.flows.model import Flow
+from shared.flows.names import is_id
 from shared.store.port import ApiStore
 
 _FRESH_SECONDS = 1.0
@@ -58,7 +59,7 @@ class Desk:
         known = self._latest.get(flow)
         if known is not None and time.monotonic() - known[0] < _FRESH_SECONDS and ver in (None, known[1].ver):
             return known[1]
-        stored = await self.store.flow(flow, ver)
+        stored = await self.store.flow(flow, ver) if is_id(flow) else None
         if stored is not None and ver is None:
             self._latest.put(flow, (time.monotonic(), stored.flow))
         return stored.flow if stored is not None else None

@@ -60,7 +60,9 @@ def add_contract(app: FastAPI, prefixes: tuple[str, ...]) -> frozenset[str]:
     async def docs(_: Request) -> Response:
         if "html" not in made:
             made["html"] = page(describe(app)).encode()
-        return HTMLResponse(made["html"], headers={"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff"})
+        return HTMLResponse(
+            made["html"], headers={"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff"}
+        )
 
     for prefix in prefixes:
         app.add_route(f"{prefix}/openapi.json", openapi, include_in_schema=False)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from services.api import documents, schemas, views
 from services.api.contract import FlowId, errors
 from services.api.desk import AtDesk, Desk, answer
-from services.api.paging import Cursor, Limit, from_cursor, number_from_cursor, page
+from services.api.paging import Cursor, Limit, from_cursor, number_from_cursor, page, unknown_cursor
 from services.api.problems import FlowRefused
 from shared.errors import NotFound
+from shared.flows.names import is_id
 from shared.store.port import RunFilter, StoredFlow
 
 router = APIRouter(prefix="/flows", tags=["flows"])
@@ -21,7 +22,7 @@ _YAML = """id: build
 triggers:
   - {type: data}
 tasks:
-  - {id: compile, type: exec, cmd: make, listen: trigger.good}
+  - {id: compile, type: exec, listen: trigger.good, opts: {cmd: make}}
   - {id: done, type: end, listen: task.compile.good}
 """
 _DOCUMENT = {
@@ -35,7 +36,7 @@ _DOCUMENT = {
                     "id": "build",
                     "triggers": [{"type": "data"}],
                     "tasks": [
-                        {"id": "compile", "type": "exec", "cmd": "make", "listen": "trigger.good"},
+                        {"id": "compile", "type": "exec", "listen": "trigger.good", "opts": {"cmd": "make"}},
                         {"id": "done", "type": "end", "listen": "task.compile.good"},
                     ],
                 },
@@ -48,7 +49,10 @@ _DOCUMENT = {
 @router.get("", response_model=schemas.Page[schemas.FlowItem], summary="List flows", responses=errors())
 async def list_flows(desk: AtDesk, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The latest version of every flow, by id, each with its last run."""
-    rows = await desk.store.flows(limit + 1, from_cursor(cursor))
+    after = from_cursor(cursor)
+    if after is not None and not is_id(after):
+        raise unknown_cursor()
+    rows = await desk.store.flows(limit + 1, after)
     return answer(page(rows, limit, lambda row: row.stored.flow.id, views.flow_item))
 
 
@@ -61,8 +65,8 @@ async def list_flows(desk: AtDesk, limit: Limit = 50, cursor: Cursor = None) -> 
 )
 async def validate(request: Request) -> Response:
     """Every finding, fatal ones too; nothing is stored."""
-    document = await documents.read(request)
-    return answer({"problems": document.problems})
+    found = await documents.findings_of(request)
+    return answer({"problems": [views.flow_problem(each) for each in found]})
 
 
 @router.get("/{flow}", response_model=schemas.FlowDetail, summary="Look at a flow", responses=errors(404))
@@ -87,7 +91,7 @@ async def get_flow(desk: AtDesk, flow: FlowId, ver: Version = None) -> Response:
 )
 async def list_versions(desk: AtDesk, flow: FlowId, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """All stored versions, newest first."""
-    versions = await desk.store.flow_versions(flow)
+    versions = await desk.store.flow_versions(flow) if is_id(flow) else ()
     if not versions:
         raise NotFound(f"there is no flow {flow}")
     before = number_from_cursor(cursor)
@@ -112,21 +116,22 @@ async def put_flow(request: Request, desk: AtDesk, flow: FlowId) -> Response:
 
     One with fatal findings is refused: 422 with all `problems`.
     """
-    document = await documents.read(request)
+    document = await documents.read_one(request, flow)
+    found = [views.flow_problem(each) for each in document.problems]
     if document.flow is None:
-        raise FlowRefused(documents.summary(document.problems), document.problems)
+        raise FlowRefused(documents.summary(found), found)
     if document.flow.id != flow:
         detail = f"the definition is of flow {document.flow.id}; store it at /flows/{document.flow.id}"
-        raise FlowRefused(detail, [documents.fatal(detail), *document.problems])
+        raise FlowRefused(detail, [documents.fatal(detail), *found])
     stored, new = await desk.store.put_flow(document.flow, source="api", problems=document.problems)
     desk.forget_flow(flow)
-    body = {"id": flow, "ver": stored.flow.ver, "stored": new, "problems": document.problems}
+    body = {"id": flow, "ver": stored.flow.ver, "stored": new, "problems": found}
     location = f"{desk.config.base_url}/flows/{flow}?ver={stored.flow.ver}"
     return answer(body, 201 if new else 200, {"Location": location})
 
 
 async def _known(desk: Desk, flow: str, ver: int | None) -> StoredFlow:
-    stored = await desk.store.flow(flow, ver)
+    stored = await desk.store.flow(flow, ver) if is_id(flow) else None
     if stored is None:
         raise NotFound(f"there is no flow {flow}" if ver is None else f"there is no flow {flow}@{ver}")
     return stored

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from services.api import intake
+from services.api import acts
 from services.api.contract import NodeId, RunRefPath, errors
 from services.api.desk import AtDesk, Desk
 from services.api.live import Taken, Watch, run_key
@@ -23,7 +23,9 @@ _PIECE = 1024 * 1024
 _MEDIA_TYPE = "text/plain; charset=utf-8"
 
 Offset = Annotated[int, Query(ge=0, le=2**53, description="The first byte wanted")]
-Tail = Annotated[int | None, Query(ge=1, le=2**53, description="Only so many of the last bytes; `offset` does not count")]
+Tail = Annotated[
+    int | None, Query(ge=1, le=2**53, description="Only so many of the last bytes; `offset` does not count")
+]
 Follow = Annotated[bool, Query(description="Stream until the activation is done and its output stored")]
 ActivationNumber = Annotated[int | None, Query(ge=1, le=2**31, alias="activation", description="Default: the latest")]
 
@@ -31,7 +33,10 @@ _DESCRIBED = {
     "description": "The bytes from the offset on, as they were printed",
     "content": {"text/plain": {"schema": {"type": "string", "format": "binary"}, "example": "$ go build ./...\n"}},
     "headers": {
-        "X-Floe-Activation": {"description": "Which doing of the node; not there when idle", "schema": {"type": "integer"}},
+        "X-Floe-Activation": {
+            "description": "Which doing of the node; not there when idle",
+            "schema": {"type": "integer"},
+        },
         "X-Floe-Offset": {"description": "The first byte sent", "schema": {"type": "integer"}},
         "X-Floe-Next-Offset": {"description": "Where to go on; not with `follow`", "schema": {"type": "integer"}},
     },
@@ -55,8 +60,8 @@ async def get_log(
 ) -> Response:
     """Bytes, never interpreted. With `follow` the answer ends when the activation has ended and all of it is stored;
     output that was announced and does not come within 5 s is marked by a last line."""
-    run = await intake.known_run(desk, ref)
-    await intake.known_node(desk, run, node)
+    run = await acts.known_run(desk, ref)
+    await acts.known_node(desk, run, node)
     activation = await _activation(desk, RunRef(ref), node, number)
     if activation is None:
         return Response(b"", headers=_headers(None, 0, 0), media_type=_MEDIA_TYPE)
@@ -65,7 +70,9 @@ async def get_log(
     start = max(0, length - tail) if tail is not None else offset
     if follow:
         desk.admit()
-        return StreamingResponse(_follow(desk, log, start), headers=_headers(log.n, start, None), media_type=_MEDIA_TYPE)
+        return StreamingResponse(
+            _follow(desk, log, start), headers=_headers(log.n, start, None), media_type=_MEDIA_TYPE
+        )
     headers = _headers(log.n, start, max(start, length))
     headers["Content-Length"] = str(max(0, length - start))
     return StreamingResponse(_read(desk, log, start, length), headers=headers, media_type=_MEDIA_TYPE)

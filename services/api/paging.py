@@ -35,7 +35,7 @@ def from_cursor(cursor: str | None) -> str | None:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise _unknown() from error
+        raise unknown_cursor() from error
 
 
 def number_from_cursor(cursor: str | None) -> int | None:
@@ -44,9 +44,10 @@ def number_from_cursor(cursor: str | None) -> int | None:
     if key is None:
         return None
     if not key.isdecimal() or len(key) > 18:
-        raise _unknown()
+        raise unknown_cursor()
     return int(key)
 
 
-def _unknown() -> InvalidInput:
+def unknown_cursor() -> InvalidInput:
+    """The error about a cursor that no list gave out."""
     return InvalidInput("cursor: it is not one that this list gave out", [("cursor", "take it from `next`")])

@@ -117,7 +117,9 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
-        return problem(400, f"The body is not JSON: {found[0].get('ctx', {}).get('error', 'cannot be read')}.", errors=[])
+        return problem(
+            400, f"The body is not JSON: {found[0].get('ctx', {}).get('error', 'cannot be read')}.", errors=[]
+        )
     if _came_as_something_else(request, found):
         return problem(415, "Send the body as JSON, with Content-Type: application/json.", errors=[])
     errors = [{"loc": _where(e["loc"]), "msg": str(e["msg"])} for e in found]

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from services.api import intake, run_view, schemas, views
-from services.api.contract import NodeId, RunRefPath, StrictJsonRoute, errors
+from services.api import acts, run_view, schemas, views
+from services.api.contract import NAME, NodeId, RunRefPath, StrictJsonRoute, errors
 from services.api.desk import AtDesk, Caller, Desk, answer
 from services.api.paging import Cursor, Limit, number_from_cursor, page
 from shared.placement import AgentState
@@ -21,11 +21,11 @@ After = Annotated[int, Query(ge=0, le=2**53, description="Only events with a gre
 @router.get("/runs", response_model=schemas.Page[schemas.RunItem], summary="List runs", responses=errors())
 async def list_runs(
     desk: AtDesk,
-    flow: Annotated[str | None, Query(max_length=64)] = None,
+    flow: Annotated[str | None, Query(max_length=64, pattern=NAME)] = None,
     phase: schemas.RunPhase | None = None,
     outcome: schemas.Outcome | None = None,
-    host: Annotated[str | None, Query(max_length=64)] = None,
-    trigger: Annotated[str | None, Query(max_length=300, description="A trigger's id")] = None,
+    host: Annotated[str | None, Query(max_length=64, pattern=NAME)] = None,
+    trigger: Annotated[str | None, Query(max_length=300, pattern=NAME, description="A trigger's id")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -38,7 +38,7 @@ async def list_runs(
 @router.get("/runs/{ref}", response_model=schemas.RunDetail, summary="Look at a run", responses=errors(404))
 async def get_run(desk: AtDesk, ref: RunRefPath) -> Response:
     """A run with every node of its flow, those that did nothing too."""
-    run = await intake.known_run(desk, ref)
+    run = await acts.known_run(desk, ref)
     flow = await desk.definition(run.definition)
     trigger = run_view.likely_trigger(run, flow) or await _trigger_in_events(desk, run)
     graph = views.graph_of(flow)
@@ -71,7 +71,7 @@ async def list_events(
     desk: AtDesk, ref: RunRefPath, after: After = 0, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """A run's events, oldest first, by seq."""
-    run = await intake.known_run(desk, ref)
+    run = await acts.known_run(desk, ref)
     start = max(after, number_from_cursor(cursor) or 0)
     events = await desk.store.events(RunRef(ref), start, limit + 1)
     row = run.row
@@ -87,7 +87,7 @@ async def list_events(
 )
 async def cancel_run(desk: AtDesk, caller: Caller, ref: RunRefPath) -> Response:
     """Queued nodes never start, running ones are stopped, the outcome is `cancelled` (FLOWS N-09)."""
-    await intake.cancel_run(desk, RunRef(ref), caller)
+    await acts.cancel_run(desk, RunRef(ref), caller)
     return answer({"ref": ref}, 202)
 
 
@@ -95,9 +95,9 @@ async def cancel_run(desk: AtDesk, caller: Caller, ref: RunRefPath) -> Response:
     "/runs/{ref}/nodes/{node}/data",
     response_model=schemas.Missing,
     summary="Answer a form",
-    responses=errors(404, 409, 413, 415),
+    responses=errors(400, 404, 409, 413, 415),
 )
 async def post_data(desk: AtDesk, caller: Caller, ref: RunRefPath, node: NodeId, body: schemas.Values) -> Response:
     """Hand values to a node that waits for data. What is still required is `missing`; the node goes on without any."""
-    missing = await intake.submit_data(desk, RunRef(ref), node, body.values, caller)
+    missing = await acts.submit_data(desk, RunRef(ref), node, body.values, caller)
     return answer({"missing": missing})

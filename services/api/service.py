@@ -24,22 +24,23 @@ class ApiService:
 
     def __init__(self, bus: Bus, store: ApiStore, config: ApiConfig) -> None:
         self._config = config
-        self._app = create_app(config, store, bus)
-        self._desk: Desk = self._app.state.desk
+        self.app = create_app(config, store, bus)
+        """The ASGI application."""
+        self._desk: Desk = self.app.state.desk
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
+        self._port = config.port
 
     @property
     def port(self) -> int:
-        """The port that it listens on. Only between `start` and `stop`."""
-        if self._socket is None:
-            raise RuntimeError("the api is not started")
-        return int(self._socket.getsockname()[1])
+        """The port that it listens on, the real one once it is started."""
+        return self._port
 
     async def start(self) -> None:
         """Return when requests are served. Raises ConfigurationError when the address cannot be listened on."""
         self._socket = listen(self._config.host, self._config.port)
+        self._port = int(self._socket.getsockname()[1])
         await self._desk.start()
         self._server = _Server(self._server_config())
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="api")
@@ -75,7 +76,7 @@ class ApiService:
 
     def _server_config(self) -> uvicorn.Config:
         return uvicorn.Config(
-            self._app,
+            self.app,
             loop="none",
             http="httptools",
             ws="none",

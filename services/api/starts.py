@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
 from services.api import intake, schemas, views, waits
-from services.api.contract import FlowId, StrictJsonRoute, errors
+from services.api.contract import NAME, FlowId, StrictJsonRoute, errors
 from services.api.desk import AtDesk, Caller, Desk, answer
 from services.api.live import Watch, trigger_key
 from services.api.waits import Followed, Goal
@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
     responses={
         200: {"model": schemas.Started, "description": "What was waited for came, or the trigger makes no run"},
         202: {"description": "Accepted and kept; the run will be made"},
-        **errors(404, 409, 413, 415),
+        **errors(400, 404, 409, 413, 415),
     },
 )
 async def start_run(
@@ -123,7 +123,7 @@ async def post_trigger(desk: AtDesk, caller: Caller, body: schemas.TriggerData) 
     summary="What became of a trigger",
     responses=errors(404),
 )
-async def get_trigger(desk: AtDesk, trigger_id: Annotated[str, Path(max_length=300)]) -> Response:
+async def get_trigger(desk: AtDesk, trigger_id: Annotated[str, Path(max_length=300, pattern=NAME)]) -> Response:
     """The verdict of each flow, and the runs that were made."""
     row = await desk.store.trigger(trigger_id)
     if row is not None:

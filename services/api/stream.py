@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
-from services.api import intake
+from services.api import acts
 from services.api.contract import errors
 from services.api.desk import AtDesk, Desk, to_json
 from services.api.live import EVERYTHING, Key, Watch, flow_key, run_key
@@ -57,7 +57,7 @@ async def follow_events(
     desk.admit()
     if run is None:
         return _event_stream(_from_now_on(desk, EVERYTHING if flow is None else flow_key(flow)))
-    known = await intake.known_run(desk, run)
+    known = await acts.known_run(desk, run)
     seq = _seq(last) if last else after
     if known.row.phase == "archive" and seq >= known.seq > 0:
         return Response(status_code=204)

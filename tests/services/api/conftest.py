@@ -9,27 +9,31 @@ import httpx
 import pytest
 
 from services.api.config import ApiConfig
+from services.api.docs import describe
 from services.api.service import ApiService
 from shared.bus.memory import MemoryBus
-from shared.flows.model import Flow, Form, Node
+from shared.flows.model import Flow
+from shared.flows.parse import parse_flow
 from shared.runs.refs import RunRef
 from shared.store.sqlite import SqliteStore
+from tests.services.api.contract_check import ContractCheck
 from tests.services.api.tiny_hub import TinyHub
 
-__all__ = ["Flow", "Form", "Node"]
 TOKEN = "an-admin-token-for-tests"
 CONFIG = ApiConfig(TOKEN, port=0, poll_seconds=0.2, keep_alive_seconds=0.5, log_grace_seconds=0.4, stop_seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a test works with. `client` speaks with the token, below the prefix."""
+    """What a test works with. `client` speaks with the token, below the prefix, and holds every answer but an event
+    stream against the contract."""
 
     bus: MemoryBus
     store: SqliteStore
     hub: TinyHub
     api: ApiService
     client: httpx.AsyncClient
+    contract: ContractCheck
 
     @property
     def address(self) -> str:
@@ -51,9 +55,16 @@ async def open_house(directory: Path, config: ApiConfig = CONFIG) -> AsyncIterat
     await hub.start()
     await api.start()
     base = f"http://127.0.0.1:{api.port}{config.base_url}"
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=10) as client:
-        yield House(bus, store, hub, api, client)
+    contract = ContractCheck(describe(api.app))
+
+    async def check(answer: httpx.Response) -> None:
+        if answer.headers.get("content-type", "").partition(";")[0] != "text/event-stream":
+            await answer.aread()
+            contract.check(answer)
+
+    headers, hooks = {"Authorization": f"Bearer {TOKEN}"}, {"response": [check]}
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=10, event_hooks=hooks) as client:
+        yield House(bus, store, hub, api, client, contract)
     await api.stop()
     await hub.stop()
     await bus.close()
@@ -62,50 +73,49 @@ async def open_house(directory: Path, config: ApiConfig = CONFIG) -> AsyncIterat
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """A running api with the flows of `flows_for_tests`."""
+    """A running api with the flows below."""
     async with open_house(tmp_path / "store") as opened:
-        for flow in flows_for_tests():
-            await opened.store.put_flow(flow, source="api")
+        for name, text in FLOWS.items():
+            await opened.store.put_flow(read_flow(name, text), source="api")
         yield opened
 
 
-def flows_for_tests() -> list[Flow]:
-    """build: one task; chat: a form; timed: no data trigger; pair: two tasks and a merge."""
-    start = Node("start", "start", "trigger", "data")
-    question = {"fields": [{"id": "who", "required": True}, {"id": "n", "type": "number", "value": 3}]}
-    asked = Node("start", "start", "trigger", "data", opts={"form": question})
-    return [
-        Flow(
-            "build",
-            name="Build",
-            triggers=(start,),
-            tasks=(_exec("compile", "trigger.good"), _end("task.compile.good")),
-        ),
-        Flow(
-            "chat",
-            triggers=(asked,),
-            tasks=(
-                Node("sign", "sign", "task", "data", "trigger.good", opts={"form": question}),
-                _end("task.sign.good"),
-            ),
-        ),
-        Flow("timed", triggers=(Node("every", "every", "trigger", "timer", opts={"period": 3600}),), tasks=()),
-        Flow(
-            "pair",
-            triggers=(start, Node("again", "again", "trigger", "data")),
-            tasks=(
-                _exec("a", "trigger.good"),
-                _exec("b", "trigger.good"),
-                Node("both", "both", "merge", "all", wait=("task.a.good", "task.b.good")),
-                _end("merge.both.good"),
-            ),
-        ),
-    ]
+BUILD = """
+name: Build
+triggers: [{type: data, id: start}]
+tasks:
+  - {id: compile, type: exec, opts: {cmd: "true"}, listen: trigger.good}
+  - {id: done, type: end, listen: task.compile.good}
+"""
+_FIELDS = "[{id: who, required: true}, {id: n, type: number, value: 3}, {id: size, type: select, options: [s, m]}]"
+CHAT = f"""
+triggers: [{{type: data, id: start, opts: {{form: {{title: Who, fields: {_FIELDS}}}}}}}]
+tasks: [{{id: done, type: end, listen: trigger.good}}]
+"""
+FORM = f"""
+triggers: [{{type: data, id: start}}]
+tasks:
+  - {{id: sign, type: data, listen: trigger.good, opts: {{form: {{title: Who, fields: {_FIELDS}}}}}}}
+  - {{id: done, type: end, listen: task.sign.good}}
+"""
+TIMED = """
+triggers: [{type: timer, id: every, opts: {period: 3600}}]
+tasks: [{id: done, type: end, listen: trigger.good}]
+"""
+PAIR = """
+triggers: [{type: data, id: start}, {type: data, id: again}, {type: timer, id: nightly, opts: {period: 86400}}]
+tasks:
+  - {id: a, type: exec, opts: {cmd: "true"}, listen: trigger.good}
+  - {id: b, type: exec, opts: {cmd: "true"}, listen: trigger.good}
+  - {id: both, type: all, class: merge, wait: [task.a.good, task.b.good]}
+  - {id: done, type: end, listen: merge.both.good}
+"""
+FLOWS = {"build": BUILD, "chat": CHAT, "form": FORM, "timed": TIMED, "pair": PAIR}
 
 
-def _exec(name: str, listen: str) -> Node:
-    return Node(name, name, "task", "exec", listen, opts={"cmd": "true"})
-
-
-def _end(listen: str) -> Node:
-    return Node("done", "done", "task", "end", listen)
+def read_flow(name: str, text: str) -> Flow:
+    """One of the flows above."""
+    document = parse_flow(text, default_id=name)
+    assert document.flows
+    assert not document.problems
+    return document.flows[0]

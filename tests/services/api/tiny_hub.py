@@ -95,9 +95,7 @@ class TinyHub:
             for event in inputs:
                 stepped = step(program, state, event)
                 freed = any(isinstance(effect, FreeClaims) for effect in stepped.effects)
-                change = RunChange(
-                    stepped.run, state.rev, None, stepped.touched, _events(stepped), free_claims=freed
-                )
+                change = RunChange(stepped.run, state.rev, None, stepped.touched, _events(stepped), free_claims=freed)
                 if stepped.run.rev != state.rev:
                     await tx.save([], [change], {})
                 said.append(_live(run.facts, stepped))

@@ -1,0 +1,77 @@
+"""The shapes of the HTTP API: what is read is checked by them, what is answered is described by them.
+
+Answers are written by `views` as plain values; the tests hold that they fit these models.
+"""
+
+from services.api.schemas.base import Edge, FlowProblem, Graph, InputError, Outcome, Page, Problem, RunPhase
+from services.api.schemas.flows import Findings, FlowBody, FlowDetail, FlowItem, FlowNode, FlowStored, FlowVersion
+from services.api.schemas.rest import (
+    Agent,
+    Health,
+    Me,
+    Pend,
+    Reason,
+    TriggerAccepted,
+    TriggerData,
+    TriggerDetail,
+    Verdict,
+)
+from services.api.schemas.runs import (
+    CancelAccepted,
+    Event,
+    EventSource,
+    LogGap,
+    MergeWait,
+    Missing,
+    NodeState,
+    Progress,
+    RunBrief,
+    RunDetail,
+    RunItem,
+    RunTrigger,
+    Started,
+    StartRun,
+    Values,
+)
+
+__all__ = [
+    "Agent",
+    "CancelAccepted",
+    "Edge",
+    "Event",
+    "EventSource",
+    "Findings",
+    "FlowBody",
+    "FlowDetail",
+    "FlowItem",
+    "FlowNode",
+    "FlowProblem",
+    "FlowStored",
+    "FlowVersion",
+    "Graph",
+    "Health",
+    "InputError",
+    "LogGap",
+    "Me",
+    "MergeWait",
+    "Missing",
+    "NodeState",
+    "Outcome",
+    "Page",
+    "Pend",
+    "Problem",
+    "Progress",
+    "Reason",
+    "RunBrief",
+    "RunDetail",
+    "RunItem",
+    "RunPhase",
+    "RunTrigger",
+    "StartRun",
+    "Started",
+    "TriggerAccepted",
+    "TriggerData",
+    "TriggerDetail",
+    "Values",
+    "Verdict",
+]
