@@ -16,7 +16,7 @@ PARTS: dict[str, tuple[MetaData, ...]] = {
 """What a database holds: PostgreSQL has it all in one, SQLite in a file for each."""
 
 _VERSION_TABLE = (
-    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL,"
     " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
 
