@@ -13,7 +13,7 @@ import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from shared.bus.codec import JSON_TYPE, Encoded, join
-from shared.bus.rabbitmq_send import BODY_BYTES, BODY_MESSAGES
+from shared.bus.rabbitmq_line import BODY_BYTES, BODY_MESSAGES
 from shared.bus.routes import AGENT_KEY_PREFIX, Route
 
 log = structlog.get_logger(__name__)
