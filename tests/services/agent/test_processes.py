@@ -1,0 +1,198 @@
+"""Every process of a task ends with it, and whatever dies, the end is told (RELIABILITY §1, Supervisor; FLOWS N-05)."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from services.agent.service import AgentService
+from services.agent.spawner import tree
+from tests.services.agent.conftest import Make
+from tests.services.agent.hub import Hub
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+SPREAD = "(setsid sh -c 'trap \"\" HUP; echo two; sleep 1000' &) ; (sleep 1000 &) ; echo up; sleep 1000"
+
+
+def with_marker(agent: AgentService) -> list[tree.Proc]:
+    assert agent._presence is not None
+    return tree.marked(f"{agent._presence.installation}:")
+
+
+async def test_a_stop_ends_every_process_also_those_in_other_sessions(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh=SPREAD)
+    await hub.prints(b"up\n", "h-1")
+    await hub.prints(b"two\n", "h-1")
+    assert len(with_marker(agent)) >= 4
+    await hub.ask_to_stop("h-1")
+    assert (await hub.ended("h-1")).status == 143
+    assert with_marker(agent) == []
+
+
+async def test_a_process_without_environment_or_session_of_its_task_is_ended_too(
+    agent: AgentService, hub: Hub, tmp_path: Path
+) -> None:
+    await hub.offer("h-1", sh=f"(env -i setsid /bin/sh -c 'echo $$ > {tmp_path}/pid; sleep 1000' &) ; exit 0")
+    end = await hub.ended("h-1")
+    assert end.status == 0
+    pid = int((tmp_path / "pid").read_text() or 0) if (tmp_path / "pid").exists() else 0
+    assert not pid or tree.read(pid) is None
+
+
+async def test_what_ignores_terminate_is_killed_after_the_grace(make_agent: Make, hub: Hub) -> None:
+    await make_agent(grace_seconds=0.5).start()
+    await hub.offer("h-1", sh="trap '' TERM; echo up; while :; do sleep 0.05; done")
+    await hub.prints(b"up\n", "h-1")
+    before = time.monotonic()
+    await hub.ask_to_stop("h-1")
+    assert (await hub.ended("h-1")).status == 137
+    assert 0.5 <= time.monotonic() - before < 5
+
+
+async def test_what_cleans_up_on_terminate_may_do_so(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh="trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.05; done")
+    await hub.prints(b"up\n", "h-1")
+    await hub.ask_to_stop("h-1")
+    assert (await hub.ended("h-1")).status == 9
+    assert b"bye\n" in hub.log("h-1")
+
+
+async def test_a_stopped_process_is_ended_too(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh="echo up; kill -STOP $$; echo never")
+    await hub.prints(b"up\n", "h-1")
+    await hub.ask_to_stop("h-1")
+    await hub.ended("h-1", seconds=5)
+
+
+async def test_something_that_forks_as_fast_as_it_can_is_ended(make_agent: Make, hub: Hub) -> None:
+    agent = make_agent(grace_seconds=0.2)
+    await agent.start()
+    bomb = "trap '' TERM; echo up; i=0; while [ $i -lt 400 ]; do sh -c \"trap '' TERM; sleep 100\" & i=$((i+1)); done; wait"
+    await hub.offer("h-1", sh=bomb)
+    await hub.prints(b"up\n", "h-1")
+    await hub.ask_to_stop("h-1")
+    assert (await hub.ended("h-1")).status == 137
+    assert with_marker(agent) == []
+
+
+async def test_the_leaders_end_is_the_tasks_end(agent: AgentService, hub: Hub) -> None:
+    """What it left in the background is ended first, with grace; its status is the leader's."""
+    await hub.offer("h-1", sh="(sleep 1000 &); (setsid sleep 1000 >/dev/null 2>&1 &); echo done; exit 4")
+    assert (await hub.ended("h-1", seconds=5)).status == 4
+    assert with_marker(agent) == []
+
+
+async def test_a_dead_spawner_takes_its_tasks_with_it_and_they_are_reported(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh=SPREAD)
+    await hub.offer("h-2", sh="exit 0")
+    await hub.ended("h-2")
+    await hub.prints(b"two\n", "h-1")
+    os.kill(agent.spawner_pid, signal.SIGKILL)
+    end = await hub.ended("h-1")
+    assert (end.status, end.error) == (None, "the supervisor died")
+    assert hub.log("h-1").endswith(b"the supervisor died\n")
+    assert with_marker(agent) == []
+    await hub.offer("h-3", sh="exit 5")
+    assert (await hub.ended("h-3")).status == 5
+
+
+async def test_a_spawner_and_its_guard_killed_leave_nothing(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh=SPREAD)
+    await hub.prints(b"two\n", "h-1")
+    spawner = tree.read(agent.spawner_pid)
+    assert spawner is not None
+    os.kill(spawner.ppid, signal.SIGKILL)
+    os.kill(spawner.pid, signal.SIGKILL)
+    assert (await hub.ended("h-1")).error == "the supervisor died"
+    assert with_marker(agent) == []
+
+
+async def test_tasks_go_on_while_no_agent_is_there(make_agent: Make, hub: Hub, tmp_path: Path) -> None:
+    first = make_agent()
+    await first.start()
+    go = tmp_path / "go"
+    await hub.offer("h-1", sh=f"echo one; while [ ! -e {go} ]; do sleep 0.02; done; echo two; exit 7")
+    await hub.offer("h-2", sh=f"while [ ! -e {go} ]; do sleep 0.02; done; touch {go}.2")
+    await hub.prints(b"one\n", "h-1")
+    spawner = first.spawner_pid
+    await first.stop()
+    go.touch()
+    await wait_until((tmp_path / "go.2").exists, what="the task to go on")
+    second = make_agent()
+    await second.start()
+    end = await hub.ended("h-1")
+    assert end.status == 7
+    assert hub.log("h-1").endswith(b"one\ntwo\nexited with status: 7\n")
+    assert (await hub.ended("h-2")).status == 0
+    assert second.spawner_pid != 0
+    await wait_until(lambda: tree.read(spawner) is None or second.spawner_pid == spawner, what="no spawner too many")
+
+
+async def test_a_running_task_is_taken_up_by_the_next_agent(make_agent: Make, hub: Hub, tmp_path: Path) -> None:
+    first = make_agent()
+    await first.start()
+    go = tmp_path / "go"
+    await hub.offer("h-1", sh=f"echo one; while [ ! -e {go} ]; do sleep 0.02; done; echo two")
+    await hub.prints(b"one\n", "h-1")
+    spawner = first.spawner_pid
+    await first.stop()
+    second = make_agent()
+    await second.start()
+    assert second.spawner_pid == spawner
+    go.touch()
+    assert (await hub.ended("h-1")).status == 0
+    assert hub.log("h-1").endswith(b"one\ntwo\n")
+
+
+async def test_an_ephemeral_agent_waits_for_its_tasks(make_agent: Make, hub: Hub) -> None:
+    agent = make_agent(ephemeral=True)
+    await agent.start()
+    await hub.offer("h-1", sh="echo up; sleep 0.3; echo done")
+    await hub.prints(b"up\n", "h-1")
+    await agent.stop()
+    assert (await hub.ended("h-1")).status == 0
+    await wait_until(lambda: hub.beats[-1].leaving, what="a last beat")
+
+
+async def test_an_ephemeral_agent_ends_what_takes_too_long(make_agent: Make, hub: Hub) -> None:
+    agent = make_agent(ephemeral=True, drain_seconds=0.2, task_slots=1)
+    await agent.start()
+    await hub.offer("h-1", 1, sh="echo up; sleep 1000")
+    await hub.offer("h-1", 2, sh="echo up; sleep 1000")
+    await hub.prints(b"up\n", "h-1", 1)
+    await agent.stop()
+    assert (await hub.ended("h-1", 1)).status == 143
+    assert not (await hub.ended("h-1", 2)).started
+
+
+async def test_the_agents_own_environment_stays_its_own(
+    agent: AgentService, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOE_AMQP_URL", "amqp://user:secret@host/")
+    await hub.offer("h-1", sh="env; tr '\\0' '\\n' < /proc/$PPID/environ; ls -l /proc/$$/fd | wc -l; exit 0")
+    await hub.ended("h-1")
+    assert b"secret" not in hub.log("h-1")
+
+
+async def test_nothing_leaks_over_many_tasks(agent: AgentService, hub: Hub) -> None:
+    async def burst(run: str) -> None:
+        for n in range(40):
+            await hub.offer(run, n, sh="exit 0")
+        for n in range(40):
+            await hub.ended(run, n)
+        await wait_until(lambda: not agent._work.activations, what="everything settled")  # type: ignore[union-attr]
+
+    await burst("h-1")
+    before = open_files(os.getpid()), open_files(agent.spawner_pid)
+    for run in ("h-2", "h-3", "h-4"):
+        await burst(run)
+    assert (open_files(os.getpid()), open_files(agent.spawner_pid)) == before
+    assert with_marker(agent) == []
+
+
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
