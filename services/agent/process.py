@@ -86,7 +86,7 @@ class SpawnerLink:
     async def _greet(self, sock: socket.socket) -> dict[str, Any] | None:
         loop = asyncio.get_running_loop()
         first: asyncio.Future[dict[str, Any] | None] = loop.create_future()
-        transport, _ = await loop.create_connection(lambda: _Lines(self, first), sock=sock)
+        transport, _ = await loop.create_unix_connection(lambda: _Lines(self, first), sock=sock)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 hello = await first

@@ -71,7 +71,8 @@ async def test_a_stopped_process_is_ended_too(agent: AgentService, hub: Hub) -> 
 async def test_something_that_forks_as_fast_as_it_can_is_ended(make_agent: Make, hub: Hub) -> None:
     agent = make_agent(grace_seconds=0.2)
     await agent.start()
-    bomb = "trap '' TERM; echo up; i=0; while [ $i -lt 400 ]; do sh -c \"trap '' TERM; sleep 100\" & i=$((i+1)); done; wait"
+    one = "sh -c \"trap '' TERM; sleep 100\""
+    bomb = f"trap '' TERM; echo up; i=0; while [ $i -lt 400 ]; do {one} & i=$((i+1)); done; wait"
     await hub.offer("h-1", sh=bomb)
     await hub.prints(b"up\n", "h-1")
     await hub.ask_to_stop("h-1")

@@ -1,0 +1,70 @@
+"""Where tasks work (FLOWS D-09)."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from services.agent.service import AgentService
+from services.agent.workspace import Workspaces
+from tests.services.agent.conftest import Make
+from tests.services.agent.hub import Hub
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_runs_activations_share_a_private_workspace(agent: AgentService, hub: Hub, tmp_path: Path) -> None:
+    await hub.offer("h-1", 1, sh="echo one > a")
+    await hub.ended("h-1", 1)
+    await hub.offer("h-1", 2, sh="cat a")
+    await hub.ended("h-1", 2)
+    assert hub.log("h-1", 2).endswith(b"one\n")
+    where = tmp_path / "root/spaces/f/ws/h-1"
+    assert stat.S_IMODE(os.stat(where).st_mode) == 0o700
+
+
+async def test_a_reused_workspace_is_emptied_once_per_run(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", 1, sh="mkdir -p x/y; chmod 500 x; echo one > a", reuse_space=True)
+    await hub.ended("h-1", 1)
+    await hub.offer("h-2", 1, sh="ls | wc -l; echo two > a", reuse_space=True)
+    await hub.ended("h-2", 1)
+    assert hub.log("h-2", 1).endswith(b"\n0\n")
+    await hub.offer("h-2", 2, sh="cat a", reuse_space=True)
+    await hub.ended("h-2", 2)
+    assert hub.log("h-2", 2).endswith(b"two\n")
+
+
+async def test_a_kept_workspace_is_not_emptied(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh="echo one > a", reuse_space=True, keep_space=True)
+    await hub.ended("h-1")
+    await hub.offer("h-2", sh="cat a", reuse_space=True, keep_space=True)
+    await hub.ended("h-2")
+    assert hub.log("h-2").endswith(b"one\n")
+
+
+async def test_many_first_activations_empty_it_once(make_agent: Make, hub: Hub) -> None:
+    await make_agent().start()
+    await hub.offer("h-1", sh="echo one > a", reuse_space=True)
+    await hub.ended("h-1")
+    for n in range(1, 9):
+        await hub.offer("h-2", n, sh=f"touch b{n}", reuse_space=True)
+    for n in range(1, 9):
+        await hub.ended("h-2", n)
+    await hub.offer("h-2", 9, sh="ls", reuse_space=True)
+    await hub.ended("h-2", 9)
+    assert hub.log("h-2", 9).endswith("".join(f"b{n}\n" for n in range(1, 9)).encode())
+
+
+async def test_old_workspaces_are_removed_but_those_in_use(tmp_path: Path) -> None:
+    for flow in ("f", "g"):
+        for n in range(1, 7):
+            made = tmp_path / f"spaces/{flow}/ws/h-{n}"
+            made.mkdir(parents=True)
+            (made / "file").touch()
+            os.utime(made, (n, n))
+        (tmp_path / f"spaces/{flow}/ws/single").mkdir()
+    assert await Workspaces(tmp_path, 2, lambda: ["h-1"]).prune() == 6
+    for flow in ("f", "g"):
+        assert sorted(os.listdir(tmp_path / f"spaces/{flow}/ws")) == ["h-1", "h-5", "h-6", "single"]
+    assert await Workspaces(tmp_path, 0, lambda: []).prune() == 0
