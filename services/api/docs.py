@@ -34,6 +34,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         models.pop(unused, None)
     _add_problem(models)
+    _restore_examples(models)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     for _, path, operation in _operations(document):
@@ -46,6 +47,15 @@ def _add_problem(models: dict[str, Any]) -> None:
     model = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     models.update(model.pop("$defs", {}))
     models["Problem"] = model
+
+
+def _restore_examples(models: dict[str, Any]) -> None:
+    """The generator drops every null, also those that an example shows."""
+    for name, model in models.items():
+        kind = getattr(schemas, name, None)
+        shown = kind.model_config.get("json_schema_extra", {}).get("examples") if kind is not None else None
+        if shown:
+            model["examples"] = shown
 
 
 def add_contract(app: FastAPI, prefixes: tuple[str, ...]) -> frozenset[str]:

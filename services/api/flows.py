@@ -20,7 +20,7 @@ _LAST_RUNS = 20
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Default: the latest")]
 _YAML = """id: build
 triggers:
-  - {type: data}
+  - {type: data, id: start}
 tasks:
   - {id: compile, type: exec, listen: trigger.good, opts: {cmd: make}}
   - {id: done, type: end, listen: task.compile.good}
@@ -34,7 +34,7 @@ _DOCUMENT = {
                 "schema": {"type": "object"},
                 "example": {
                     "id": "build",
-                    "triggers": [{"type": "data"}],
+                    "triggers": [{"type": "data", "id": "start"}],
                     "tasks": [
                         {"id": "compile", "type": "exec", "listen": "trigger.good", "opts": {"cmd": "make"}},
                         {"id": "done", "type": "end", "listen": "task.compile.good"},

@@ -16,6 +16,15 @@ LATER = "2026-01-31T09:30:02.125000Z"
 TRIGGER = "t-8f14e45fceea167a5a36dedd4bea2543"
 
 
+GRAPH = {
+    "levels": [["start"], ["compile"], ["done"]],
+    "edges": [
+        {"from": "start", "to": "compile", "tag": "trigger.good"},
+        {"from": "compile", "to": "done", "tag": "task.compile.good"},
+    ],
+}
+
+
 def example(**values: Any) -> ConfigDict:
     """A model's configuration with an example for the contract."""
     return ConfigDict(json_schema_extra={"examples": [values]})

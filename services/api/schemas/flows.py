@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from services.api.schemas.base import TIME, FlowProblem, Graph, example
+from services.api.schemas.base import GRAPH, TIME, FlowProblem, Graph, example
 from services.api.schemas.runs import ITEM, RunItem
 
 
@@ -47,9 +47,48 @@ class FlowVersion(BaseModel):
     problems: list[FlowProblem]
 
 
+_NODE: dict[str, Any] = {
+    "id": "done",
+    "name": "done",
+    "class": "task",
+    "type": "end",
+    "listen": "trigger.good",
+    "wait": [],
+    "good": [0],
+    "ignore_fail": False,
+    "use_status": False,
+    "timeout_seconds": None,
+    "secrets": [],
+    "opts": {},
+    "line": 5,
+}
+_FLOW: dict[str, Any] = {
+    "id": "build",
+    "ver": 3,
+    "name": "Build",
+    "reuse_space": False,
+    "keep_space": False,
+    "host_tags": ["linux"],
+    "resource_tags": [],
+    "env": [],
+    "secrets": [],
+    "flow_file": None,
+    "timeout_seconds": None,
+    "notify": None,
+    "triggers": [{**_NODE, "id": "start", "name": "start", "class": "trigger", "type": "data", "listen": None}],
+    "tasks": [_NODE],
+    "line": 1,
+    "source": "api",
+    "armed": True,
+    "paused": None,
+    "stored_at": TIME,
+}
+
+
 class FlowNode(BaseModel):
     """A trigger, task or merge as defined; `opts` are its own options."""
 
+    model_config = example(**_NODE)
     id: str
     name: str
     class_: Annotated[Literal["trigger", "task", "merge"], Field(alias="class")]
@@ -68,6 +107,7 @@ class FlowNode(BaseModel):
 class FlowBody(BaseModel):
     """A version of a flow, whole."""
 
+    model_config = example(**_FLOW)
     id: str
     ver: int
     name: str
@@ -92,6 +132,7 @@ class FlowBody(BaseModel):
 class FlowDetail(BaseModel):
     """A version of a flow, its graph, what is wrong with it, and its last runs, newest first."""
 
+    model_config = example(flow=_FLOW, graph=GRAPH, problems=[], runs=[ITEM])
     flow: FlowBody
     graph: Graph
     problems: list[FlowProblem]
@@ -111,4 +152,7 @@ class FlowStored(BaseModel):
 class Findings(BaseModel):
     """Everything that was found in a definition."""
 
+    model_config = example(
+        problems=[{"level": "fatal", "line": 4, "node": "b", "message": "no task type `exce`", "hint": "exec"}]
+    )
     problems: list[FlowProblem]

@@ -75,6 +75,12 @@ class Reason(BaseModel):
 class Pend(BaseModel):
     """A run that waits for a host, and every reason that holds. None: it is about to go."""
 
+    model_config = example(
+        ref="h1-42",
+        flow="build",
+        since=TIME,
+        reasons=[{"kind": "no-host", "text": "no live host has gpu", "tags": ["gpu"]}],
+    )
     ref: Ref
     flow: str
     since: datetime

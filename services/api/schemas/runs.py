@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.schemas.base import LATER, TIME, TRIGGER, Graph, Opts, Outcome, Ref, RunPhase, Status, example
+from services.api.schemas.base import GRAPH, LATER, TIME, TRIGGER, Graph, Opts, Outcome, Ref, RunPhase, Status, example
 
 BRIEF: dict[str, Any] = {"ref": "h1-42", "flow": "build", "ver": 3, "phase": "active", "outcome": None}
 ITEM: dict[str, Any] = {
@@ -69,12 +69,32 @@ class MergeWait(BaseModel):
     came: bool
 
 
+NODE: dict[str, Any] = {
+    "id": "compile",
+    "name": "compile",
+    "class": "task",
+    "type": "exec",
+    "status": "running",
+    "result": None,
+    "reason": "",
+    "activation": 1,
+    "activations": 1,
+    "exit_status": None,
+    "waits": [],
+    "log_length": None,
+    "queued_at": LATER,
+    "started_at": LATER,
+    "stopped_at": None,
+}
+
+
 class NodeState(BaseModel):
     """A node of a run. `activation` numbers its latest doing; an idle node has none.
 
     `form`, `values` and `missing` are those of a data node, `due_at` is a timer's.
     """
 
+    model_config = example(**NODE)
     id: str
     name: str
     class_: Annotated[Literal["trigger", "task", "merge"], Field(alias="class")]
@@ -99,6 +119,21 @@ class NodeState(BaseModel):
 class RunDetail(RunBrief):
     """A run with every node of its flow."""
 
+    model_config = example(
+        **BRIEF,
+        reason="",
+        host="h1",
+        host_state="up",
+        opts={"branch": "main"},
+        trigger={"id": TRIGGER, "type": "data", "node": "start"},
+        progress={"done": 0, "total": 2},
+        seq=5,
+        created_at=TIME,
+        started_at=LATER,
+        ended_at=None,
+        nodes=[NODE],
+        graph=GRAPH,
+    )
     reason: str
     host: str | None
     host_state: Literal["up", "away", "lost", "left", "deleted"] | None
