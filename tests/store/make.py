@@ -88,12 +88,10 @@ async def lock(transaction: HubTransaction, *refs: RunRef) -> list[StoredRun]:
     return [locked.runs[ref] for ref in refs]
 
 
-def stepped(
-    run: StoredRun, *activations: Activation, events: Sequence[RunEvent] = (), **changed: Any
-) -> RunChange:
+def stepped(run: StoredRun, *activations: Activation, events: Sequence[RunEvent] = (), **changed: Any) -> RunChange:
     """One step later: these activations touched, these fields changed."""
     old = run.state
-    opened = {n: a for n, a in old.open.items()} | {a.n: a for a in activations}
+    opened = dict(old.open.items()) | {a.n: a for a in activations}
     state = replace(
         old,
         rev=old.rev + 1,
@@ -109,5 +107,16 @@ async def step(store: Store, ref: RunRef, *activations: Activation, **changed: A
     async with store.transaction() as transaction:
         (run,) = await lock(transaction, ref)
         change = stepped(run, *activations, **changed)
+        await transaction.save([], [change], {})
+    return StoredRun(run.facts, change.state)
+
+
+async def end(store: Store, ref: RunRef, **changed: Any) -> StoredRun:
+    """To the archive, with nothing left: open activations are done, claims freed."""
+    async with store.transaction() as transaction:
+        (run,) = await lock(transaction, ref)
+        done = [replace(a, phase="done", process="gone", result="good") for a in run.state.open.values()]
+        how = {"phase": "archive", "outcome": "good", "out": 0, "waiting": 0, "ended_at": transaction.now} | changed
+        change = replace(stepped(run, *done, **how), free_claims=True)
         await transaction.save([], [change], {})
     return StoredRun(run.facts, change.state)

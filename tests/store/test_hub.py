@@ -4,8 +4,8 @@ import pytest
 
 from shared.errors import NotFound
 from shared.flows.model import definition_hash
-from shared.runs.refs import RunRef
-from shared.store.port import Store, StoreConflict
+from shared.runs.refs import RunNumber, RunRef
+from shared.store.port import RunChange, Store, StoreConflict
 from tests.store.make import a_flow, a_trigger, adopt, adoption, an_activation, an_event, lock, step, stepped
 
 pytestmark = pytest.mark.anyio
@@ -66,9 +66,7 @@ async def test_a_moved_rev_is_a_conflict_and_changes_nothing(store: Store) -> No
     (run,) = await adopt(store)
     await step(store, run.facts.ref, reason="first")
     with pytest.raises(StoreConflict):
-        async with store.transaction() as transaction:
-            stale = stepped(run, events=(an_event(run.facts.ref, 2),), reason="second")
-            await transaction.save([], [stale], {})
+        await save(store, stepped(run, events=(an_event(run.facts.ref, 2),), reason="second"))
     detail = await store.run(run.facts.ref)
     assert detail is not None
     assert detail.row.reason == "first"
@@ -80,8 +78,7 @@ async def test_a_trigger_is_settled_once(store: Store) -> None:
         await transaction.save([a_trigger("t1")], [], {})
         assert await transaction.known_triggers(["t1", "t2"]) == {"t1"}
     with pytest.raises(StoreConflict):
-        async with store.transaction() as transaction:
-            await transaction.save([a_trigger("t2"), a_trigger("t1")], [], {})
+        await settle(store, "t2", "t1")
     assert await store.trigger("t2") is None
 
 
@@ -89,9 +86,7 @@ async def test_numbers_ascend_and_are_never_given_out_twice(store: Store) -> Non
     async with store.transaction() as transaction:
         first = list(await transaction.new_numbers(3))
     with pytest.raises(ZeroDivisionError):
-        async with store.transaction() as transaction:
-            first += await transaction.new_numbers(2)
-            _ = 1 / 0
+        await fail_after_numbers(store, first)
     async with store.transaction() as transaction:
         first += await transaction.new_numbers(2)
     assert first == sorted(set(first))
@@ -99,11 +94,31 @@ async def test_numbers_ascend_and_are_never_given_out_twice(store: Store) -> Non
 
 
 async def test_an_error_in_the_body_rolls_everything_back(store: Store) -> None:
-    flow = a_flow()
+    change = adoption(RunNumber(7), a_flow())
     with pytest.raises(ZeroDivisionError):
-        async with store.transaction() as transaction:
-            change = adoption((await transaction.new_numbers(1))[0], flow)
-            await transaction.save([a_trigger("t1", change.state.ref)], [change], {definition_hash(flow): flow})
-            _ = 1 / 0
+        await fail_after_save(store, change)
     assert await store.run(change.state.ref) is None
     assert await store.trigger("t1") is None
+
+
+async def save(store: Store, *changes: RunChange) -> None:
+    async with store.transaction() as transaction:
+        await transaction.save([], changes, {})
+
+
+async def settle(store: Store, *triggers: str) -> None:
+    async with store.transaction() as transaction:
+        await transaction.save([a_trigger(each) for each in triggers], [], {})
+
+
+async def fail_after_numbers(store: Store, numbers: list[RunNumber]) -> None:
+    async with store.transaction() as transaction:
+        numbers += await transaction.new_numbers(2)
+        raise ZeroDivisionError
+
+
+async def fail_after_save(store: Store, change: RunChange) -> None:
+    flow = a_flow()
+    async with store.transaction() as transaction:
+        await transaction.save([a_trigger("t1", change.state.ref)], [change], {definition_hash(flow): flow})
+        raise ZeroDivisionError

@@ -11,6 +11,9 @@ from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import Connection
 
+VERSIONS = [Path(__file__).parent / "versions"]
+"""Where migrations lie."""
+
 
 def upgrade(connection: Connection, part: str, to: str = "head") -> None:
     """Bring an older database to a version, in the caller's transaction."""
@@ -32,6 +35,8 @@ def holds(part: str) -> bool:
 def _config(connection: Connection, part: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(map(str, VERSIONS)).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["part"] = part
     return config

@@ -1,6 +1,6 @@
 """Whether the migrations lead to the tables that the code has."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -8,29 +8,33 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, inspect
 
 from shared.store import schema
+from shared.store.tables import metadata
 
 Shape = dict[str, Any]
 
 
 def drift(migrated: Connection, created: Connection, part: str) -> Sequence[str]:
     """What differs, in words; empty when nothing does. `created` was made from the tables, `migrated` step by step."""
-    found = [str(each) for each in _compared(migrated, part)]
-    ours, theirs = shape(created), shape(migrated)
-    for table in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(table, {}), theirs.get(table, {})
-        for what in sorted(mine.keys() | other.keys()):
-            if mine.get(what) != other.get(what):
-                found.append(f"{table}.{what}: tables say {mine.get(what)}, migrations say {other.get(what)}")
+    compared = compare_metadata(MigrationContext.configure(migrated), together(part))
+    return [*map(str, compared), *differences(shape(created), shape(migrated))]
+
+
+def together(part: str) -> MetaData:
+    """All tables of a part as one metadata."""
+    found = MetaData(naming_convention=metadata.naming_convention)
+    for tables in schema.PARTS[part]:
+        for table in tables.sorted_tables:
+            table.to_metadata(found)
     return found
 
 
-def _compared(migrated: Connection, part: str) -> Sequence[Any]:
-    """By Alembic's own comparison (which does not see conditions of indexes)."""
-    together = MetaData()
-    for tables in schema.PARTS[part]:
-        for table in tables.sorted_tables:
-            table.to_metadata(together)
-    return list(compare_metadata(MigrationContext.configure(migrated), together))
+def differences(created: Shape, migrated: Shape) -> Iterator[str]:
+    """Alembic's own comparison does not see conditions of indexes; this one does."""
+    for table in sorted(created.keys() | migrated.keys()):
+        ours, theirs = created.get(table, {}), migrated.get(table, {})
+        for what in sorted(ours.keys() | theirs.keys()):
+            if ours.get(what) != theirs.get(what):
+                yield f"{table}.{what}: tables say {ours.get(what)}, migrations say {theirs.get(what)}"
 
 
 def shape(connection: Connection) -> Shape:

@@ -40,7 +40,7 @@ class SqliteStore(CoreStore):
                 self._open = _Opened(self._directory)
         for writer, part in ((self._files.main, "runs"), (self._files.logs, "logs")):
             if migrate:
-                await writer.run(partial(schema.bring_up, part=part))
+                await writer.migrate(partial(schema.bring_up, part=part))
             while not await writer.run(schema.is_current):  # noqa: ASYNC110 - another process migrates
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 

@@ -50,6 +50,16 @@ class Writer:
             with errors():
                 return await self.in_thread(self._run, work)
 
+    async def migrate(self, work: Callable[[Connection], T]) -> T:
+        """As `run`, with foreign keys off: batch mode makes a table anew, which others may point at."""
+        async with self._lock:
+            self.raw.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with errors():
+                    return await self.in_thread(self._run, work)
+            finally:
+                self.raw.execute("PRAGMA foreign_keys = ON")
+
     async def raw_call(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
