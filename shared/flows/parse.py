@@ -21,6 +21,9 @@ MOST_BYTES = 1024 * 1024
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _JSON_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
+_JSON_RAW = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff]")
+"""What JSON allows in its strings as it is, and YAML takes for line breaks or refuses."""
+
 
 def parse_document(text: str | bytes, file: str | None = None) -> Document:
     """Everything that the text says, and everything that is wrong with it, in one go; raises nothing.
@@ -91,7 +94,7 @@ def _source(text: str | bytes) -> str:
     except UnicodeError:
         raise FlowSyntaxError("the document is not UTF-8 text") from None
     if source.lstrip()[:1] in ("{", "["):
-        return _JSON_PAIR.sub(_joined, source)
+        return _JSON_RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", _JSON_PAIR.sub(_joined, source))
     return source
 
 

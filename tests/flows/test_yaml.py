@@ -88,7 +88,10 @@ def test_f10_duplicate_keys_are_problems() -> None:
         ("? [a]\n: b", "f.yml:1: fatal: a key of a mapping must be text"),
         ('a: "\\0"', "f.yml:1: fatal: the document holds a character that is no text"),
         ("a: \ud800", "f.yml: fatal: the document is not UTF-8 text"),
-        ("just words", "f.yml:1: fatal: a definition is a mapping with keys like `id`, `ver`, `name`, and this is text"),
+        (
+            "just words",
+            "f.yml:1: fatal: a definition is a mapping with keys like `id`, `ver`, `name`, and this is text",
+        ),
     ],
 )
 def test_f10_what_cannot_be_read_says_why_and_where(text: str, message: str) -> None:
