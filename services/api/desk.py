@@ -10,11 +10,13 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.api import views
 from services.api.auth import Principal
 from services.api.config import ApiConfig
 from services.api.live import Live
 from services.api.problems import TooMany
 from services.api.remembered import Remembered
+from services.api.views import Json
 from shared.bus.port import Bus
 from shared.flows.model import Flow
 from shared.flows.names import is_id
@@ -35,6 +37,7 @@ class Desk:
         self.accepted: Remembered[str, str] = Remembered(10_000)
         """Triggers that were accepted here lately, by id, with the flow that they name or nothing."""
         self._definitions: Remembered[str, Flow] = Remembered(256)
+        self._graphs: Remembered[str, Json] = Remembered(64)
         self._latest: Remembered[str, tuple[float, Flow]] = Remembered(256)
         self._streams = 0
 
@@ -53,6 +56,14 @@ class Desk:
             flow = await self.store.definition(definition)
             self._definitions.put(definition, flow)
         return flow
+
+    def graph(self, definition: str, flow: Flow) -> Json:
+        """The graph of the snapshot with that hash."""
+        graph = self._graphs.get(definition)
+        if graph is None:
+            graph = views.graph_of(flow)
+            self._graphs.put(definition, graph)
+        return graph
 
     async def flow(self, flow: str, ver: int | None = None) -> Flow | None:
         """A stored version, to check against: the latest may be as old as a second, the hub judges by its own."""

@@ -41,7 +41,7 @@ async def get_run(desk: AtDesk, ref: RunRefPath) -> Response:
     run = await acts.known_run(desk, ref)
     flow = await desk.definition(run.definition)
     trigger = run_view.likely_trigger(run, flow) or await _trigger_in_events(desk, run)
-    graph = views.graph_of(flow)
+    graph = desk.graph(run.definition, flow)
     return answer(run_view.run_detail(run, flow, graph, trigger, await _host_state(desk, run)))
 
 

@@ -1,15 +1,18 @@
 """Starting runs, and what triggers led to: `POST /flows/{id}/runs`, `/triggers`."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from services.api import intake, schemas, views, waits
 from services.api.contract import NAME, FlowId, StrictJsonRoute, errors
 from services.api.desk import AtDesk, Caller, Desk, answer
 from services.api.live import Watch, trigger_key
-from services.api.waits import Followed, Goal
+from services.api.views import Json
+from services.api.waits import Followed, Goal, Gone
 from shared.bus.messages import TriggerReceived
 from shared.errors import NotFound
 from shared.store.port import RunFilter
@@ -40,6 +43,7 @@ IdempotencyKey = Annotated[
     },
 )
 async def start_run(
+    request: Request,
     desk: AtDesk,
     caller: Caller,
     flow: FlowId,
@@ -62,7 +66,9 @@ async def start_run(
         return await _start(desk, trigger, repeated)
     desk.admit()
     with desk.stream(), desk.live.watch(trigger_key(trigger_id)) as watch:
-        return await _start_and_wait(desk, watch, trigger, wait, timeout, repeated)
+        patience = min(timeout or desk.config.wait_default_seconds, desk.config.wait_most_seconds)
+        waiting = _Waiting(watch, wait, patience, request.is_disconnected)
+        return await _start_and_wait(desk, trigger, waiting, repeated)
 
 
 async def _start(desk: Desk, trigger: TriggerReceived, repeated: bool) -> Response:
@@ -74,24 +80,26 @@ async def _start(desk: Desk, trigger: TriggerReceived, repeated: bool) -> Respon
     return answer({"trigger_id": trigger.id, "runs": list(followed.runs.values())}, 202)
 
 
-async def _start_and_wait(
-    desk: Desk,
-    watch: Watch,
-    trigger: TriggerReceived,
-    goal: Goal,
-    seconds: float | None,
-    repeated: bool,
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """How somebody waits: hearing what, for what, how long, and whether they are still there."""
+
+    watch: Watch
+    goal: Goal
+    seconds: float
+    gone: Gone
+
+
+async def _start_and_wait(desk: Desk, trigger: TriggerReceived, how: _Waiting, repeated: bool) -> Response:
     followed = Followed(trigger.id)
     if repeated:
         followed.forget_logs()
         await waits.look_up(desk, followed)
     if not followed.settled:
         await intake.take_in(desk, trigger)
-    patience = min(seconds or desk.config.wait_default_seconds, desk.config.wait_most_seconds)
-    reached = await waits.follow(desk, watch, followed, goal, patience)
-    gaps = await waits.settle_logs(desk, watch, followed) if reached and goal == "ended" else ()
-    body = {"trigger_id": trigger.id, "runs": [run for run in followed.runs.values() if run]}
+    reached = await waits.follow(desk, how.watch, followed, how.goal, how.seconds, how.gone)
+    gaps = await waits.settle_logs(desk, how.watch, followed) if reached and how.goal == "ended" else ()
+    body: Json = {"trigger_id": trigger.id, "runs": [run for run in followed.runs.values() if run]}
     if followed.why is not None and not followed.runs:
         body["why"] = followed.why
     if gaps:

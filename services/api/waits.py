@@ -5,7 +5,7 @@ reader fell behind, the store is asked.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,8 @@ from shared.runs.refs import RunRef
 from shared.store.port import RunFilter, StoreUnavailable
 
 Goal = Literal["adopted", "ended"]
+Gone = Callable[[], Awaitable[bool]]
+"""Whether the one who waits has gone away."""
 _MOST_RUNS = 1000
 _SLOWEST_POLL = 5.0
 
@@ -90,8 +92,8 @@ class Followed:
         return self.settled and not self.runs
 
 
-async def follow(desk: Desk, watch: Watch, followed: Followed, goal: Goal, seconds: float) -> bool:
-    """Wait until the goal is reached; False when the time was over first, or the service stops."""
+async def follow(desk: Desk, watch: Watch, followed: Followed, goal: Goal, seconds: float, gone: Gone) -> bool:
+    """Wait until the goal is reached; False when the time was over first, the client is gone, or the service stops."""
     deadline, poll = time.monotonic() + seconds, desk.config.poll_seconds
     while not followed.reached(goal):
         left = deadline - time.monotonic()
@@ -104,6 +106,8 @@ async def follow(desk: Desk, watch: Watch, followed: Followed, goal: Goal, secon
             followed.forget_logs()
             await _look_up(desk, followed)
         if _quiet(taken):
+            if await gone():
+                return False
             poll = min(poll * 1.5, _SLOWEST_POLL)
     return True
 

@@ -1,13 +1,14 @@
 """`?wait`: adopted, ended with the output stored, time that is over first, and words that get lost on the way."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from shared.runs.refs import RunRef
-from tests.services.api.conftest import CONFIG, House, open_house
+from tests.services.api.conftest import BUILD, CONFIG, House, open_house, read_flow
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +85,13 @@ async def test_a_trigger_that_makes_no_run_says_why(house: House) -> None:
     assert "paused: maintenance" in answer.json()["why"]
 
 
+async def test_a_client_that_goes_away_waits_no_longer(house: House) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        await house.client.post("/flows/build/runs?wait=ended", json={}, timeout=0.1)
+    live = house.api.app.state.desk.live
+    await wait_until(lambda: live.watching == 0, what="nobody waits")
+
+
 async def test_the_same_key_starts_nothing_again(house: House) -> None:
     headers = {"Idempotency-Key": "k1"}
     first = await house.client.post("/flows/build/runs?wait=adopted", json={"opts": {"a": 1}}, headers=headers)
@@ -139,10 +147,8 @@ async def test_with_both_away_nothing_is_promised(house: House) -> None:
 
 
 async def test_waits_above_the_limit_are_turned_away(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     async with open_house(tmp_path, replace(CONFIG, most_streams=1)) as house:
-        await house.store.put_flow(_flow(), source="api")
+        await house.store.put_flow(read_flow("build", BUILD), source="api")
         waiting, ref = await begin(house, "wait=ended")
         refused = await house.client.post("/flows/build/runs?wait=ended", json={})
         assert refused.status_code == 503
@@ -151,12 +157,6 @@ async def test_waits_above_the_limit_are_turned_away(tmp_path: Path) -> None:
         assert (await house.client.get(f"/events?run={ref}")).status_code == 503
         await house.client.post(f"/runs/{ref}/cancel")
         assert (await waiting).json()["runs"][0]["outcome"] == "cancelled"
-
-
-def _flow():  # type: ignore[no-untyped-def]
-    from tests.services.api.conftest import BUILD, read_flow
-
-    return read_flow("build", BUILD)
 
 
 async def test_a_broadcast_is_taken_and_no_flow_is_refused(house: House) -> None:
