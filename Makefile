@@ -47,13 +47,13 @@ locks: $(DEV_STAMP)
 	@$(BIN)/python tools/check_locks.py
 
 schema: $(DEV_STAMP)
-	@$(BIN)/python tools/check_schema.py
+	@$(BIN)/python -m shared.store.migrations.check
 
 servers: $(DEV_STAMP)  ## a private RabbitMQ and PostgreSQL in the foreground; prints the two settings to export
 	@exec $(BIN)/python -m tests.servers
 
 bench: $(DEV_STAMP)  ## the first workloads, in both modes; ARGS goes to the script
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.first $(ARGS)
 
 lock: $(DEV_STAMP)  ## make the locks again from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(BIN)/python tools/make_locks.py $(if $(UPGRADE),--upgrade)
