@@ -57,12 +57,11 @@ class CoreStore(ABC):
     async def definition(self, definition: str) -> Flow:
         return await self._read(flow_queries.one_definition, definition)
 
-    async def latest_flows(self) -> tuple[int, Sequence[StoredFlow]]:
-        return await self._read(flow_queries.latest_flows)
+    async def latest_flows(self, known: int = -1) -> tuple[int, Sequence[StoredFlow]]:
+        return await self._read(flow_queries.latest_flows, known)
 
-    async def flow_version(self, flow: str, ver: int) -> Flow | None:
-        stored = await self._read(flow_queries.one_flow, flow, ver)
-        return None if stored is None else stored.flow
+    async def flow_version(self, flow: str, ver: int) -> StoredFlow | None:
+        return await self._read(flow_queries.one_flow, flow, ver)
 
     async def due_timers(self, limit: int) -> tuple[datetime, Sequence[Timer]]:
         return await self._read(clock.due_timers, limit)

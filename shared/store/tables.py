@@ -78,6 +78,7 @@ flow = Table(
     Column("stored_at", UtcTime, nullable=False),
     Column("problems", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Index("ix_flow_hash", "hash"),
     _partial("ix_flow_latest", "id", where="latest", sqlite="latest = 1"),
 )
 

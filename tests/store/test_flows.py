@@ -37,7 +37,11 @@ async def test_the_latest_is_the_highest_version_not_the_last_put(store: Store) 
     older = await store.flow("build", 2)
     assert older is not None
     assert older.flow == a_flow(ver=2, cmd="two")
-    assert await store.flow_version("build", 2) == older.flow
+    named = await store.flow_version("build", 2)
+    assert named is not None
+    assert named.flow == older.flow
+    now = await generation(store)
+    assert await store.latest_flows(now) == (now, [])
     assert await store.flow("build", 9) is None
     assert await store.flow("none") is None
     assert await store.flow_version("build", 9) is None

@@ -84,9 +84,11 @@ def raise_generation(connection: Connection) -> None:
     connection.execute(update(counter).where(counter.c.name == "flow").values(value=counter.c.value + 1))
 
 
-def latest_flows(connection: Connection) -> tuple[int, Sequence[StoredFlow]]:
-    generation = connection.scalar(select(counter.c.value).where(counter.c.name == "flow"))
-    return generation or 0, [stored_flow(row) for row in connection.execute(latest_of_all().where(flow.c.armed))]
+def latest_flows(connection: Connection, known: int) -> tuple[int, Sequence[StoredFlow]]:
+    generation = connection.scalar(select(counter.c.value).where(counter.c.name == "flow")) or 0
+    if generation == known:
+        return generation, []
+    return generation, [stored_flow(row) for row in connection.execute(latest_of_all().where(flow.c.armed))]
 
 
 def one_flow(connection: Connection, flow_id: str, ver: int | None) -> StoredFlow | None:

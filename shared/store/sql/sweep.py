@@ -76,7 +76,7 @@ def runs_on_lost_hosts(connection: Connection, limit: int) -> Sequence[tuple[Run
     query = select(*columns).join(agent, agent.c.host == run.c.host)
     found: dict[RunRef, tuple[RunRef, str, bool]] = {}
     for which in (lost, waits):  # one after the other: each has an index of its own
-        for hub, number, host, is_gone in connection.execute(query.where(which).order_by(run.c.number).limit(limit)):
+        for hub, number, host, is_gone in connection.execute(query.where(which).limit(limit)):
             ref = make_ref(hub, number)
             found[ref] = (ref, host, bool(is_gone))
     return list(found.values())[:limit]

@@ -116,6 +116,7 @@ def _create_runs() -> None:
         sa.Column("body", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", "ver", name="pk_flow"),
     )
+    op.create_index("ix_flow_hash", "flow", ["hash"])
     _partial("ix_flow_latest", "flow", ["id"], "latest", "latest = 1")
     op.create_table(
         "idempotency",
