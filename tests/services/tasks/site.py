@@ -28,6 +28,14 @@ class Asked:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    """Closing waits for every answer, so that no socket is left to the garbage collector."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Clients that are killed are part of the tests."""
+
+
 class Site:
     """Serves `pages`; `asked` has every request in order."""
 
@@ -45,8 +53,7 @@ class Site:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> "Site":
