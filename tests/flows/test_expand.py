@@ -71,6 +71,7 @@ def test_exec_variables_come_from_the_tasks_environment(text: str, expected: str
     [
         ("", []),
         ("  a  b\tc\nd ", ["a", "b", "c", "d"]),
+        ("a\u00a0b\r\n", ["a\u00a0b"]),
         ("a 'b c' \"d e\"", ["a", "b c", "d e"]),
         ("a'b'\"c\"d", ["abcd"]),
         ("'' \"\"", ["", ""]),

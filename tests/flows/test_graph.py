@@ -75,6 +75,12 @@ def test_levels_stay_finite_in_a_cycle() -> None:
     assert levels(flow) == (("start",), ("again",), ("a",), ("b",))
 
 
+def test_the_longest_way_counts() -> None:
+    chain = {"d": "trigger.good", "a": "trigger.good", "b": "task.a.good", "c": "task.b.good"}
+    flow = flow_of({**chain, "m": ("task.d.good", "task.c.good")})
+    assert levels(flow) == (("start",), ("d", "a"), ("b",), ("c",), ("m",))
+
+
 def test_levels_of_a_long_chain() -> None:
     tasks = {"t0": "trigger.good"} | {f"t{n}": f"task.t{n - 1}.good" for n in range(1, 3000)}
     assert len(levels(flow_of(tasks))) == 3001

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+import yaml
 
 from shared.flows.compose import FlowSyntaxError
 from shared.flows.parse import parse_document, parse_flow, read_tree
@@ -150,6 +151,21 @@ def test_json_is_read_with_its_lines(ascii_only: bool) -> None:
     assert document.flows[0].name == flow["name"]
     assert document.flows[0].tasks[0].opts == {"cmd": "a/b", "n": [1, 2.5, None]}
     assert document.flows[0].tasks[0].line > 1
+
+
+def test_json_text_may_hold_what_yaml_takes_for_line_breaks() -> None:
+    name = "a\u0085b\u2028c\u2029d\x7fe\ufefff"
+    assert parse_flow(json.dumps({"id": "f", "name": name}, ensure_ascii=False)).flows[0].name == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 30_000, "- " * 30_000, 'a: "\\UFFFFFFFF"', 'a: "\\uD800"', "a: \x01", "a: \ud800", "a: [", _alias_bomb()],
+)
+def test_f10_bounds_hold_with_the_library_s_slow_parser_too(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.flows.parse._LOADER", yaml.SafeLoader)
+    assert read(text).fatal
+    assert read("id: f").flows[0].id == "f"
 
 
 def test_lines_are_kept_per_key() -> None:
