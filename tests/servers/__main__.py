@@ -15,8 +15,9 @@ def main() -> int:
         signal.signal(number, lambda *_: ended.set())
     try:
         with ExitStack() as stack:
-            rabbit, postgres = new_rabbit(), new_postgres()
+            rabbit = new_rabbit()
             stack.callback(rabbit.close)
+            postgres = new_postgres()
             stack.callback(postgres.close)
             rabbit.launch()
             postgres.start()
