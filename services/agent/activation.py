@@ -35,8 +35,8 @@ class Activation:
     """The spawner has been asked to start it."""
     reports: dict[str, AgentReport] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
-    told_at: float = 0.0
-    """When its unsettled reports were last sent, monotonic."""
+    told_at: dict[str, float] = field(default_factory=dict)
+    """When each kind of report was last sent, monotonic."""
     sent: int = 0
     stored: int = 0
     moved_at: float = 0.0
@@ -57,15 +57,15 @@ class Activation:
         """Everything is with the hub."""
         return "finished" in self.settled and self.stored >= (self.log.length or 0)
 
-    def unsettled(self) -> Iterator[AgentReport]:
-        """The reports that the hub has not confirmed; an end says that it was accepted, too."""
+    def unsettled(self) -> Iterator[tuple[str, AgentReport]]:
+        """The reports that the hub has not confirmed, by kind; an end says that it was accepted, too."""
         for kind in KINDS:
             report = self.reports.get(kind)
             if report is None or kind in self.settled or "finished" in self.settled:
                 continue
             if kind == "accepted" and "finished" in self.reports:
                 continue
-            yield report
+            yield kind, report
 
     def accepted(self) -> None:
         """Have it reported that the offer is in the journal."""

@@ -1,6 +1,8 @@
 """Where processes are: hands activations to the spawner and hears how they end, whatever dies in between."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import time
 from pathlib import Path
@@ -18,7 +20,7 @@ from services.agent.process import SpawnerError, SpawnerLink
 from services.agent.reports import Reporter
 from services.agent.spawner import tree
 from services.agent.taking import end_of, was_started
-from services.agent.tasks.plan import TaskError, TaskPlace
+from services.agent.tasks.plan import TaskEnd, TaskError, TaskPlace
 from services.agent.workspace import Workspaces
 
 log = structlog.get_logger("floe.agent")
@@ -59,6 +61,7 @@ class Floor:
         self._owned = Owned("agent tasks")
         self._lease_ms: int | None = None
         self._boot = boot_id()
+        self._attaching = asyncio.Lock()
         self._cache = config.root / "cache"
         self.running: set[str] = set()
 
@@ -74,6 +77,10 @@ class Floor:
 
     async def attach(self) -> None:
         """Find out what became of every live activation. Raises SpawnerError."""
+        async with self._attaching:
+            await self._attach()
+
+    async def _attach(self) -> None:
         self._cache.mkdir(mode=0o700, exist_ok=True)
         hands = dict(await self._link.attach())
         if self._lease_ms is not None:
@@ -138,10 +145,14 @@ class Floor:
             return
         place = TaskPlace(workspace, activation.directory / "scratch", self._cache)
         try:
-            place.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(str(activation.directory))
             plan = tasks.plan(offer, place, self._config.task)
         except (TaskError, OSError) as error:
             self._cannot(activation, str(error))
+            return
+        except Exception as error:  # a mistake of ours in one task type must not hold up the others
+            log.exception("agent.plan_failed", key=activation.key)
+            self._cannot(activation, f"internal error: {type(error).__name__}")
             return
         activation.handed = True
         self._link.start(
@@ -197,7 +208,12 @@ class Floor:
         assert activation.offer is not None
         self.running.discard(activation.key)
         place = TaskPlace(self._workspaces.path(activation.offer), activation.directory / "scratch", self._cache)
-        found = tasks.end(activation.offer, place, bool((end.get("note") or {}).get("own")), end["status"])
+        own = bool((end.get("note") or {}).get("own"))
+        try:
+            found = tasks.end(activation.offer, place, own, end["status"])
+        except Exception as error:  # as above
+            log.exception("agent.end_failed", key=activation.key)
+            found = TaskEnd(end["status"], f"internal error: {type(error).__name__}")
         head, tail, ring, lost = end["layout"]
         self._work.ended(
             activation,
@@ -243,14 +259,19 @@ class Floor:
 
     async def _attach_again(self) -> None:
         await self._link.wait_gone()
-        while True:
+        while not self._link.attached:
             try:
                 await self.attach()
             except (SpawnerError, OSError) as error:
                 log.error("spawner.not_attached", error=str(error))
                 await asyncio.sleep(1.0)
-            else:
-                return
+
+
+def make_directories(directory: str) -> None:
+    """What the spawner keeps of an activation, and `scratch` in it; they may be there from an earlier try."""
+    for path in (directory, f"{directory}/scratch"):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
 
 
 def kill_marked(markers: list[str]) -> None:

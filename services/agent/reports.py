@@ -54,19 +54,32 @@ class Reporter:
         await self._owned.stop()
 
     def tell(self, activation: Activation, *, hold: bool = False, first: AgentReport | None = None) -> None:
-        """Send its unsettled reports, `first` before them; with `hold` up to 4 ms later, so that the next one rides
-        along."""
-        activation.told_at = time.monotonic()
+        """Send the reports that were not sent yet, `first` before them; with `hold` up to 4 ms later, so that the next
+        one rides along."""
         if first is not None:
             self._pending[first.id] = first
-        for report in activation.unsettled():
-            self._pending[report.id] = report
+        self._put(activation, before=0.0)
         self._ring(hold)
+
+    def answer(self, activation: Activation) -> None:
+        """Somebody asked: send all that is unsettled."""
+        self._put(activation, before=time.monotonic())
+        self._ring(hold=False)
 
     def tell_again(self, report: AgentReport) -> None:
         """Send one that is settled already, because somebody asked."""
         self._pending[report.id] = report
         self._ring(hold=False)
+
+    def _put(self, activation: Activation, *, before: float) -> bool:
+        """Take in hand what was last sent before then, or never."""
+        now, found = time.monotonic(), False
+        for kind, report in activation.unsettled():
+            if activation.told_at.get(kind, 0.0) <= before:
+                activation.told_at[kind] = now
+                self._pending[report.id] = report
+                found = True
+        return found
 
     def _ring(self, hold: bool) -> None:
         if not hold:
@@ -95,7 +108,7 @@ class Reporter:
             log.warning("agent.reports_not_taken", count=len(batch), error=str(error))
             await asyncio.sleep(_BACKOFF_SECONDS)
             for activation in self._unsettled():
-                activation.told_at = 0.0
+                activation.told_at.clear()
         finally:
             self._flying -= 1
             self._free.release()
@@ -104,6 +117,6 @@ class Reporter:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             before = time.monotonic() - self._resend
-            for activation in list(self._unsettled()):
-                if activation.told_at <= before and any(activation.unsettled()):
-                    self.tell(activation)
+            found = [self._put(activation, before=before) for activation in list(self._unsettled())]
+            if any(found):
+                self._ring(hold=False)

@@ -26,6 +26,7 @@ log = structlog.get_logger("floe.agent")
 
 OFFER_SECONDS = 5.0
 _START_SECONDS = 5.0
+_STOP_SECONDS = 5.0
 _RETRY_SECONDS = 2.0
 _CLEAN_SECONDS = 0.5
 _PRUNE_SECONDS = 60.0
@@ -79,7 +80,9 @@ class AgentService:
         if presence:
             await presence.stop()
         if self._subscription:
-            await self._subscription.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._subscription.stop()
         await self._owned.stop()
         if work:
             await work.stop()

@@ -32,6 +32,7 @@ class Work:
     def __init__(self, bus: Bus, config: AgentConfig, installation: str) -> None:
         self._config, self._boot = config, boot_id()
         self.activations: dict[str, Activation] = {}
+        self._live: dict[str, Activation] = {}
         self._queue: deque[Activation] = deque()
         self.garbage: list[Path] = []
         self._idle, self._settled = asyncio.Event(), asyncio.Event()
@@ -47,8 +48,7 @@ class Work:
         """Take up what the journal and the spawner have. Raises SpawnerError."""
         (self._config.root / "tasks").mkdir(mode=0o700, exist_ok=True)
         for entry in self._journal.live.values():
-            activation = taking.restored(self._config.root, self._config.host, entry)
-            self.activations[activation.key] = activation
+            self._add(taking.restored(self._config.root, self._config.host, entry))
         self.reporter.start()
         self.output.start()
         await self.floor.attach()
@@ -65,11 +65,11 @@ class Work:
 
     def live(self) -> list[Activation]:
         """Those that have processes, or will have."""
-        return [activation for activation in self.activations.values() if activation.live]
+        return list(self._live.values())
 
     async def wait_idle(self) -> None:
         """Return when nothing runs or waits."""
-        while self.live():
+        while self._live:
             self._idle.clear()
             await self._idle.wait()
 
@@ -89,7 +89,7 @@ class Work:
 
     def busy_runs(self) -> set[str]:
         """Runs with a live activation here."""
-        return {activation.offer.run for activation in self.live() if activation.offer}
+        return {activation.offer.run for activation in self._live.values() if activation.offer}
 
     async def prune(self) -> None:
         """Remove old workspaces, journal segments older than seven days, and directories that no entry speaks of."""
@@ -116,7 +116,8 @@ class Work:
             return
         for key, offer in fresh.items():
             directory = taking.directory_of(self._config.root, offer.run, offer.n)
-            activation = self.activations[key] = Activation(key, self._config.host, offer, directory)
+            activation = Activation(key, self._config.host, offer, directory)
+            self._add(activation)
             activation.accepted()
             self.enqueue(activation)
             self.reporter.tell(activation, hold=True)
@@ -129,7 +130,7 @@ class Work:
         if activation is None:
             self._stop_unknown(key, request)
         elif not activation.live:
-            self.reporter.tell(activation)
+            self.reporter.answer(activation)
         elif activation.handed:
             self.floor.end(activation, self._config.grace_seconds)
         else:
@@ -187,17 +188,23 @@ class Work:
         report = activation.finish_with(at, log_length=activation.log.length, **what)
         self._note([Finished(activation.key, report, layout, trailer)])
         activation.finished(report)
+        self._live.pop(activation.key, None)
         self.reporter.tell(activation, first=self.output.last(activation))
         self.fill()
-        if not self.live():
+        if not self._live:
             self._idle.set()
 
     # --- own matters --------------------------------------------------------------------------------------------
 
+    def _add(self, activation: Activation) -> None:
+        self.activations[activation.key] = activation
+        if activation.live:
+            self._live[activation.key] = activation
+
     def _answer_known(self, offer: TaskOffered) -> bool:
         key = key_of(offer.run, offer.n)
         if activation := self.activations.get(key):
-            self.reporter.tell(activation)
+            self.reporter.answer(activation)
         elif settled := self._journal.find(key):
             self.reporter.tell_again(settled.report)
         else:

@@ -6,8 +6,9 @@ A pipe, not a file, is what tasks write to: `> /dev/stderr` in a script would tr
 a task from filling the disk with one.
 """
 
+import contextlib
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Layout(NamedTuple):
@@ -43,15 +44,13 @@ class CappedLog:
 
     def write(self, data: "bytes | memoryview") -> None:
         """Keep what the cap allows. Never raises: what a full disk refuses is counted as lost."""
-        view = memoryview(data)
-        try:
+        view, before = memoryview(data), self._head + self._tail
+        with contextlib.suppress(OSError):
             if self.streams:
                 view = self._write_head(view)
             if len(view) and not self._lost:
-                view = self._write_tail(view)
-        except OSError:
-            pass
-        self._lost += len(view)
+                self._write_tail(view)
+        self._lost += len(data) - (self._head + self._tail - before)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -67,7 +66,7 @@ class CappedLog:
             view = view[count:]
         return view
 
-    def _write_tail(self, view: memoryview) -> memoryview:
+    def _write_tail(self, view: memoryview) -> None:
         if self._tail_fd < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             self._tail_fd = os.open(f"{self._directory}/tail", flags, 0o600)
@@ -76,9 +75,3 @@ class CappedLog:
             count = os.pwrite(self._tail_fd, view[: self._ring - at], at)
             self._tail += count
             view = view[count:]
-        return view
-
-
-def layout_of(raw: dict[str, Any]) -> Layout:
-    """The layout as an end's record has it."""
-    return Layout(*raw["layout"])

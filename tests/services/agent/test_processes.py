@@ -179,7 +179,7 @@ async def test_the_agents_own_environment_stays_its_own(
     assert b"secret" not in hub.log("h-1")
 
 
-async def test_nothing_leaks_over_many_tasks(agent: AgentService, hub: Hub) -> None:
+async def test_nothing_leaks_over_many_tasks(agent: AgentService, hub: Hub, tmp_path: Path) -> None:
     async def burst(run: str) -> None:
         for n in range(40):
             await hub.offer(run, n, sh="exit 0")
@@ -188,10 +188,13 @@ async def test_nothing_leaks_over_many_tasks(agent: AgentService, hub: Hub) -> N
         await wait_until(lambda: not agent._work.activations, what="everything settled")  # type: ignore[union-attr]
 
     await burst("h-1")
+    await wait_until(lambda: not os.listdir(tmp_path / "root/tasks"), what="everything cleared away")
     before = open_files(os.getpid()), open_files(agent.spawner_pid)
     for run in ("h-2", "h-3", "h-4"):
         await burst(run)
-    assert (open_files(os.getpid()), open_files(agent.spawner_pid)) == before
+    await wait_until(
+        lambda: (open_files(os.getpid()), open_files(agent.spawner_pid)) == before, what="as many files open as before"
+    )
     assert with_marker(agent) == []
 
 
