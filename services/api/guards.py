@@ -108,7 +108,7 @@ class TokenGuard:
         self._open = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] in self._open:
+        if scope["type"] != "http" or scope["path"] in self._open:
             return await self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from shared.bus.messages import LogGrew
 from shared.errors import NotFound
 from shared.runs.refs import RunRef
 from shared.runs.state import FINAL, Activation
+from shared.store.port import StoreUnavailable
 
 router = APIRouter(tags=["runs"])
 _PIECE = 1024 * 1024
@@ -127,7 +128,7 @@ async def _grow(desk: Desk, watch: Watch, log: Log, offset: int) -> AsyncGenerat
     deadline: float | None = None
     activation = await _now(desk, log)
     while True:
-        async with aclosing(_read(desk, log, offset, 2**62)) as pieces:
+        async with aclosing(_what_there_is(desk, log, offset)) as pieces:
             async for piece in pieces:
                 offset += len(piece)
                 yield piece
@@ -142,7 +143,16 @@ async def _grow(desk: Desk, watch: Watch, log: Log, offset: int) -> AsyncGenerat
         if taken.closed:
             return
         if _worth_a_look(taken):
-            activation = await _now(desk, log)
+            with suppress(StoreUnavailable):
+                activation = await _now(desk, log)
+
+
+async def _what_there_is(desk: Desk, log: Log, offset: int) -> AsyncGenerator[bytes, None]:
+    """All that is stored from there on; less when the store is away, then the next look brings the rest."""
+    with suppress(StoreUnavailable):
+        async with aclosing(_read(desk, log, offset, 2**62)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _worth_a_look(taken: Taken) -> bool:

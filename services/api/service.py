@@ -16,7 +16,6 @@ from shared.errors import ConfigurationError
 from shared.store.port import ApiStore
 
 _BACKLOG = 2048
-_LONGEST_HEADERS = 64 * 1024
 
 
 class ApiService:

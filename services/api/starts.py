@@ -125,7 +125,7 @@ async def post_trigger(desk: AtDesk, caller: Caller, body: schemas.TriggerData) 
 
 
 @router.get(
-    "/triggers/{trigger_id}",
+    "/triggers/{trigger_id:path}",
     response_model=schemas.TriggerDetail,
     tags=["triggers"],
     summary="What became of a trigger",

@@ -19,7 +19,7 @@ from services.api.live import EVERYTHING, Key, Watch, flow_key, run_key
 from services.api.problems import BadRequest
 from shared.bus.messages import Message, RunEvents
 from shared.runs.events import event_json
-from shared.store.port import RunDetail
+from shared.store.port import RunDetail, StoreUnavailable
 
 router = APIRouter(tags=["events"])
 _PAGE = 500
@@ -128,8 +128,12 @@ def _next(messages: Iterable[Message], seq: int) -> _Fitting:
 
 
 async def _stored(desk: Desk, run: RunDetail, seq: int) -> AsyncGenerator[Event, None]:
+    """What the store has after `seq`; less when it is away, then the next look brings the rest."""
     while True:
-        found = await desk.store.events(run.row.ref, seq, _PAGE)
+        try:
+            found = await desk.store.events(run.row.ref, seq, _PAGE)
+        except StoreUnavailable:
+            return
         for event in found:
             yield event_json(event, run.row.flow, run.row.ver)
         if len(found) < _PAGE:

@@ -103,6 +103,8 @@ def _reason(reason: Reason) -> Json:
         shown["run"] = reason.run
     if reason.host is not None:
         shown["host"] = reason.host
+    if reason.since is not None:
+        shown["since"] = reason.since
     return shown
 
 

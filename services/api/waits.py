@@ -6,6 +6,7 @@ reader fell behind, the store is asked.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,7 +105,8 @@ async def follow(desk: Desk, watch: Watch, followed: Followed, goal: Goal, secon
             return followed.reached(goal)
         if _quiet(taken) or followed.made_nothing:
             followed.forget_logs()
-            await _look_up(desk, followed)
+            with suppress(StoreUnavailable):
+                await look_up(desk, followed)
         if _quiet(taken):
             if await gone():
                 return False
@@ -128,18 +130,12 @@ async def look_up(desk: Desk, followed: Followed) -> None:
         followed.why = "; ".join(f"{v.flow}: {v.why}" for v in row.verdicts) or "no flow matched"
 
 
-async def _look_up(desk: Desk, followed: Followed) -> None:
-    try:
-        await look_up(desk, followed)
-    except StoreUnavailable:
-        return
-
-
 async def settle_logs(desk: Desk, watch: Watch, followed: Followed) -> Sequence[Json]:
     """Wait until all announced output of the ended runs is stored; after the grace, what is missing."""
     deadline = time.monotonic() + desk.config.log_grace_seconds
     for ref in followed.runs:
-        await _announced_by_store(desk, ref, followed.logs.setdefault(ref, Logs()))
+        with suppress(StoreUnavailable):
+            await _announced_by_store(desk, ref, followed.logs.setdefault(ref, Logs()))
     while gaps := _gaps(followed):
         left = deadline - time.monotonic()
         if left <= 0:
@@ -150,7 +146,8 @@ async def settle_logs(desk: Desk, watch: Watch, followed: Followed) -> Sequence[
         for message in taken.messages:
             followed.apply(message)
         if _quiet(taken):
-            await _stored_by_store(desk, followed)
+            with suppress(StoreUnavailable):
+                await _stored_by_store(desk, followed)
     return []
 
 

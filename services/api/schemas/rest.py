@@ -70,6 +70,7 @@ class Reason(BaseModel):
     tags: list[str] | None = None
     run: Ref | None = None
     host: str | None = None
+    since: datetime | None = None
 
 
 class Pend(BaseModel):

@@ -43,6 +43,12 @@ async def test_a_host_that_is_up_is_deleted_only_by_force(house: House) -> None:
     assert (await house.client.delete("/agents/h1")).status_code == 404
 
 
+async def test_a_host_is_deleted_with_the_broker_away(house: House) -> None:
+    await up(house, "h1")
+    await house.bus.close()
+    assert (await house.client.delete("/agents/h1?force=true")).status_code == 204
+
+
 async def test_a_run_says_that_its_host_is_away(house: House) -> None:
     """FLOWS N-11."""
     await up(house, "h1")

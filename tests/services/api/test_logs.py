@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.runs.refs import RunRef
-from tests.services.api.conftest import House
+from tests.services.api.conftest import CONFIG, House
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -93,3 +93,13 @@ async def test_a_cancelled_activation_is_followed_to_its_end(house: House, runni
     assert not following.done()
     await house.hub.finish(running, 1, status=143, log=b"terminated\n")
     assert await following == b"terminated\n"
+
+
+async def test_following_outlives_an_absence_of_the_store(house: House, running: RunRef) -> None:
+    following = asyncio.create_task(follow(house, running))
+    await wait_until(lambda: house.api.app.state.desk.live.watching, what="the log is followed")
+    await house.store.close()
+    await asyncio.wait({following}, timeout=2.5 * CONFIG.poll_seconds)
+    await house.store.start(migrate=False)
+    await house.hub.finish(running, 1, log=b"after\n")
+    assert await following == b"after\n"

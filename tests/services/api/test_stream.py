@@ -118,6 +118,23 @@ async def test_a_silent_bus_is_no_reason_to_miss_the_end(house: House) -> None:
     assert await following == list(range(1, total + 1))
 
 
+async def test_a_stream_outlives_an_absence_of_the_store(house: House) -> None:
+    ref = await house.started()
+    following = asyncio.create_task(seqs(house, f"run={ref}"))
+    await watching(house)
+    await house.store.close()
+    await wait_until(lambda: unavailable(house), what="the api finds the store away")
+    await house.store.start(migrate=False)
+    await house.client.post(f"/runs/{ref}/cancel")
+    total = (await house.client.get(f"/runs/{ref}")).json()["seq"]
+    assert await following == list(range(1, total + 1))
+
+
+async def unavailable(house: House) -> bool:
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"{house.address}/health/ready")).status_code == 503
+
+
 async def test_streams_of_a_flow_and_of_everything_begin_now(house: House) -> None:
     before = await house.started()
     async with listening(house, "flow=build") as of_flow, listening(house, "") as of_all:

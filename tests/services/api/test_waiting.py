@@ -168,4 +168,5 @@ async def test_a_broadcast_is_taken_and_no_flow_is_refused(house: House) -> None
     named = await house.client.post("/triggers/data", json={"flow": "build"})
     assert (await house.client.get(f"/triggers/{named.json()['trigger_id']}")).json()["runs"][0]["flow"] == "build"
     assert (await house.client.post("/triggers/data", json={"flow": "nope"})).status_code == 404
-    assert (await house.client.get("/triggers/t-unknown")).status_code == 404
+    for unknown in ("t-unknown", "schedule/build/nightly/2026-01-01T00:00:00Z"):
+        assert (await house.client.get(f"/triggers/{unknown}")).status_code == 404
