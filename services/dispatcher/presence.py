@@ -112,7 +112,7 @@ class Presence:
         heard_for = self._heard_for()
         away_after = MISSED_BEATS * self._config.beat_seconds
         for agent in agents:
-            if agent.last_seen_at is None or agent.state not in ("up", "away"):
+            if agent.last_seen_at is None or agent.state not in ("up", "away", "left"):
                 continue
             silent = (now - agent.last_seen_at).total_seconds()
             if silent > self._config.lost_after_seconds and heard_for > self._config.lost_after_seconds:

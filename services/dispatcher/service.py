@@ -12,7 +12,7 @@ from services.dispatcher.presence import Presence
 from shared.bus import messages as m
 from shared.bus.port import BEATS, DISPATCHER, Bus, Subscription
 from shared.placement import place
-from shared.store.port import DispatcherStore, StoreUnavailable
+from shared.store.port import DispatcherStore, StoreConflict, StoreUnavailable
 
 log = structlog.get_logger("floe.dispatcher")
 
@@ -63,6 +63,8 @@ class DispatcherService:
             try:
                 if await self.place_once():
                     self._wake.set()
+            except StoreConflict:
+                self._wake.set()
             except StoreUnavailable as error:
                 log.warning("dispatcher.store_away", error=str(error))
                 await asyncio.sleep(0.5)

@@ -34,12 +34,12 @@ PEND = ("number", "hub", "flow", "created_at", "host_tags", "resource_tags", "re
 
 
 def agent_row(agent: AgentRow, tag_sets: str, now: datetime, times: Times) -> tuple[Any, ...]:
-    """A host that has just beaten: seen now, and up unless it says that it leaves."""
+    """A host that has just beaten: seen now, and up unless it says that it leaves (for good, or to come back)."""
     return (
         agent.host,
         tags_text(agent.tags),
         agent.slots,
-        "left" if agent.state == "left" else "up",
+        agent.state if agent.state in ("left", "away") else "up",
         agent.draining,
         agent.running,
         clean(agent.version),
@@ -103,4 +103,6 @@ def claim_of(row: Row, times: Times) -> ClaimRow:
 
 def refusal(agent: AgentRow) -> str:
     """Why a beat was not taken."""
-    return f"host {agent.host} is in use by another installation; stop that one or choose another name"
+    return (
+        f"host {agent.host} is another installation's, which beats or whose runs are not ended yet: choose another name"
+    )

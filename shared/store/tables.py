@@ -151,6 +151,7 @@ run = Table(
     _partial("ix_run_open", "phase", "number", where="phase <> 'archive'"),
     _partial("ix_run_not_good", "outcome", "number", where="outcome <> 'good'"),
     _partial("ix_run_busy", "host", where="out > 0"),
+    _partial("ix_run_given", "host", where="phase = 'pending' AND host IS NOT NULL"),
     _partial("ix_run_pend", "flow", "trigger_node", where="phase = 'pending'"),
     _partial("ix_run_ended_at", "ended_at", where="ended_at IS NOT NULL"),
 )

@@ -115,6 +115,23 @@ async def test_one_name_one_installation(store: Store, state: Any, installation:
     assert (after.slots, after.state) == ((8, "up") if taken else (4, state))
 
 
+async def test_a_name_is_free_again_once_the_runs_of_its_last_installation_are_ended(store: Store) -> None:
+    await store.beat([an_agent()])
+    (one,) = (run.facts.ref for run in await adopt(store, 1))
+    await assign(store, Assignment(one, "a1", ()))
+    await step(store, one, an_activation(1, process="out"), phase="active", out=1)
+    now, _ = await store.agents()
+    await store.set_agent_state("a1", "lost", now + timedelta(minutes=1))
+    assert "a1" in await store.beat([an_agent(installation="i2")])
+    await end(store, one, out=0)
+    assert await store.beat([an_agent(installation="i2")]) == {}
+
+
+async def test_one_that_leaves_to_come_back_is_away(store: Store) -> None:
+    await store.beat([an_agent(state="away")])
+    assert (await host(store)).state == "away"
+
+
 async def test_a_beat_keeps_what_an_operator_said(store: Store) -> None:
     await store.beat([an_agent()])
     await store.set_draining("a1", True)

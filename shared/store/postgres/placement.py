@@ -16,15 +16,14 @@ LOCK = 0x666C6F65_01
 BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})"
 
 _PENDS = (
-    f"SELECT now(), p.*, f.paused FROM (SELECT {', '.join(rows.PEND)} FROM run"  # noqa: S608
+    f"SELECT p.*, f.paused FROM (SELECT {', '.join(rows.PEND)} FROM run"  # noqa: S608
     " WHERE phase = 'pending' AND host IS NULL ORDER BY number LIMIT $1) p"
     " LEFT JOIN flow f ON f.id = p.flow AND f.latest AND f.paused IS NOT NULL ORDER BY p.number"
 )
-_AGENTS = (
-    f"SELECT {', '.join(rows.AGENT)}, now(),"  # noqa: S608
-    " (SELECT count(*) FROM run r WHERE r.host = agent.host AND r.out > 0)"
-    " + (SELECT count(*) FROM run r WHERE r.host = agent.host AND r.phase = 'pending' AND r.out = 0)"
-    " FROM agent ORDER BY host"
+_AGENTS = f"SELECT {', '.join(rows.AGENT)} FROM agent ORDER BY host"  # noqa: S608
+_USED = (
+    "SELECT host, count(*) FROM (SELECT host FROM run WHERE out > 0 AND host IS NOT NULL UNION ALL"
+    " SELECT host FROM run WHERE phase = 'pending' AND host IS NOT NULL AND out = 0) AS busy GROUP BY host"
 )
 _CLAIMS = (
     "SELECT c.key, c.run, r.hub, c.host, c.since FROM claim c JOIN run r ON r.number = c.run ORDER BY c.since, c.key"
@@ -40,7 +39,7 @@ _TAKE = (
     " ORDER BY key ON CONFLICT DO NOTHING RETURNING 1),"
     " runs AS (UPDATE run SET host = new.host, epoch = epoch + 1"
     " FROM unnest($4::bigint[], $5::text[]) AS new (number, host)"
-    " WHERE run.number = new.number AND run.phase = 'pending' AND run.host IS NULL RETURNING run.number, run.epoch)"
+    " WHERE run.number = new.number RETURNING run.number, run.epoch)"
     " SELECT number, epoch, (SELECT count(*) FROM claims) FROM runs"
 )
 _KNOWN_AGENTS = (
@@ -50,21 +49,22 @@ _KNOWN_AGENTS = (
 _BEAT = (
     f"INSERT INTO agent ({', '.join(rows.AGENT)}) SELECT * FROM {unnest(types(agent, rows.AGENT))}"  # noqa: S608
     f" ON CONFLICT (host) DO UPDATE SET {overwrite(rows.BEATEN)}"
-    f" WHERE agent.installation = excluded.installation OR agent.state NOT IN ('up', 'away') RETURNING host"
+    f" WHERE agent.installation = excluded.installation OR (agent.state NOT IN ('up', 'away')"
+    " AND NOT EXISTS (SELECT 1 FROM run WHERE run.host = agent.host AND run.out > 0)) RETURNING host"
 )
 
 
 async def read_view(connection: Any, limit: int) -> PlacementView:
-    """All that decides who runs where, in three round trips."""
+    """All that decides who runs where."""
+    now = await connection.fetchval("SELECT now()")
     agents = await connection.fetch(_AGENTS)
+    used = dict(await connection.fetch(_USED))
     claims = await connection.fetch(_CLAIMS)
     pends = await connection.fetch(_PENDS, limit)
-    used = {row[0]: row[-1] for row in agents}
     paused = {row["flow"]: row["paused"] for row in pends if row["paused"] is not None}
-    now = agents[0][-2] if agents else await connection.fetchval("SELECT now()")
     return PlacementView(
         now=now,
-        pends=tuple(rows.pend_of(row[1:], paused, AS_IS) for row in pends),
+        pends=tuple(rows.pend_of(row, paused, AS_IS) for row in pends),
         agents=tuple(rows.agent_of(row, used, AS_IS) for row in agents if row["state"] != "deleted"),
         claims=tuple(rows.claim_of(row, AS_IS) for row in claims),
         ever_tags=rows.ever_tags(row["tag_sets"] for row in agents),

@@ -32,6 +32,7 @@ _ASSIGN = (
     " RETURNING epoch"
 )
 _AGENT = f"SELECT {', '.join(rows.AGENT)} FROM agent WHERE host = ?"  # noqa: S608
+_UNFINISHED = "SELECT 1 FROM run WHERE host = ? AND out > 0 LIMIT 1"
 _BEAT = (
     f"INSERT INTO agent ({', '.join(rows.AGENT)}) VALUES ({', '.join('?' * len(rows.AGENT))})"  # noqa: S608
     f" ON CONFLICT (host) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rows.BEATEN)}"
@@ -61,12 +62,17 @@ def beat(connection: sqlite3.Connection, agents: Sequence[AgentRow]) -> Mapping[
     now, refused = datetime.now(UTC), {}
     for agent in agents:
         old = connection.execute(_AGENT, (agent.host,)).fetchone()
-        if old is not None and old[3] in rows.BEATING and old[7] != agent.installation:
+        if old is not None and old[7] != agent.installation and _in_use(connection, agent.host, old[3]):
             refused[agent.host] = rows.refusal(agent)
             continue
         history = rows.with_tags(old[-1] if old is not None else "[]", agent.tags)
         connection.execute(_BEAT, rows.agent_row(agent, history, now, AS_MICROS))
     return refused
+
+
+def _in_use(connection: sqlite3.Connection, host: str, state: str) -> bool:
+    """Whether a name is not free for another installation: it beats, or runs of its last one still have to be lost."""
+    return state in rows.BEATING or connection.execute(_UNFINISHED, (host,)).fetchone() is not None
 
 
 class SqlitePlacement:

@@ -217,6 +217,7 @@ def _create_runs() -> None:
     op.create_index("ix_run_definition", "run", ["definition"])
     _partial("ix_run_ended_at", "run", ["ended_at"], "ended_at IS NOT NULL")
     op.create_index("ix_run_flow", "run", ["flow", "number"])
+    _partial("ix_run_given", "run", ["host"], "phase = 'pending' AND host IS NOT NULL")
     op.create_index("ix_run_host", "run", ["host", "number"])
     _partial("ix_run_not_good", "run", ["outcome", "number"], "outcome <> 'good'")
     _partial("ix_run_open", "run", ["phase", "number"], "phase <> 'archive'")
