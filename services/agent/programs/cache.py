@@ -26,16 +26,27 @@ class Entry:
         self.part_meta = self.dir / "part.json"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep every other fetch of the same file out; a process that dies lets go."""
+    def held(self) -> Iterator[bool]:
+        """Keep every other fetch of the same file out; a process that dies lets go.
+
+        True when the file came while this one waited: then it is as new as can be.
+        """
         self.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = self._version()
         with open(self.dir / "lock", "ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 say("another task fetches the same file: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield self._version() not in (None, before)
+
+    def _version(self) -> tuple[int, int] | None:
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def drop(self) -> None:
         """Forget what is here, complete or not."""
@@ -60,10 +71,6 @@ class Entry:
         meta = read_json(self.meta)
         sound = self.file.is_file() and meta.get("sha256") == digest(self.file, "sha256")
         return meta if sound else {}
-
-    def newer_than(self, wall_seconds: float) -> bool:
-        """Whether the complete file came after that moment: another fetch has just brought it."""
-        return self.file.exists() and self.file.stat().st_mtime >= wall_seconds
 
 
 def digest(path: Path, algorithm: str) -> str:

@@ -4,7 +4,6 @@ urllib and not a library: the program must start in a few hundredths of a second
 """
 
 import http.client
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,8 @@ def work(spec: dict[str, Any]) -> Done:
     if urlsplit(fetch.url).scheme == "file":
         _copy(fetch, Path(unquote(urlsplit(fetch.url).path)))
         return Done()
-    began = time.time()
-    with fetch.entry.held():
-        if not _cached(fetch, began):
+    with fetch.entry.held() as just_came:
+        if not _cached(fetch, just_came):
             _download(fetch)
         put(fetch.entry.file, fetch.target, fetch.workspace, link=True)
     return Done()
@@ -62,7 +60,7 @@ def _mismatch(fetch: _Fetch, found: str, so: str) -> ProgramError:
     return ProgramError(f"{masked(fetch.url)}: {fetch.algorithm} is {found}, not {fetch.checksum}; the file is {so}")
 
 
-def _cached(fetch: _Fetch, began: float) -> bool:
+def _cached(fetch: _Fetch, just_came: bool) -> bool:
     """Whether the cache has the file as it is wanted now; without a checksum the server is asked."""
     if not fetch.entry.file.exists():
         return False
@@ -76,7 +74,7 @@ def _cached(fetch: _Fetch, began: float) -> bool:
     if not known:
         fetch.entry.drop()
         return False
-    return fetch.entry.newer_than(began) or _unchanged(fetch, known)
+    return just_came or _unchanged(fetch, known)
 
 
 def _unchanged(fetch: _Fetch, known: dict[str, Any]) -> bool:
