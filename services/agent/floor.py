@@ -258,7 +258,6 @@ class Floor:
         self._owned.spawn(self._attach_again())
 
     async def _attach_again(self) -> None:
-        await self._link.wait_gone()
         while not self._link.attached:
             try:
                 await self.attach()

@@ -54,7 +54,10 @@ class SpawnerLink:
         of others are in their directories. Raises SpawnerError.
         """
         for _ in range(_TRIES):
-            sock = _connect(self._root) or await self._start()
+            sock = _connect(self._root)
+            if sock is None:
+                await self.wait_gone()
+                sock = await self._start()
             if sock is not None and (hello := await self._greet(sock)) is not None:
                 self.pid = hello["pid"]
                 log.info("spawner.attached", pid=self.pid, tasks=len(hello["tasks"]))

@@ -1,7 +1,7 @@
 """The spawner's loop: requests of the agent, output of the tasks, ends of processes, and what is due.
 
-One thread does all of it but starting leaders (see `orphans`). The files that it leaves, `log`, `tail` and `end` in a
-task's directory, are its memory: whoever attaches later needs nothing else.
+One thread does all of it but starting leaders (see `orphans`) and waiting for the disk. The files that it leaves,
+`log`, `tail` and `end` in a task's directory, are its memory: whoever attaches later needs nothing else.
 """
 
 import os
@@ -23,6 +23,8 @@ _PULSE_SECONDS = 0.1
 _UNUSED_SECONDS = 15.0
 _LEASE_GRACE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
+_RECORDERS = 4
+"""Threads that write ends while others are served: syncs that overlap share the file system's commit."""
 
 
 def boot_ms() -> int:
@@ -41,6 +43,8 @@ class Server:
         self._outputs: dict[int, Task] = {}
         self._starts: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._spawned: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._recorded: queue.SimpleQueue[tuple[Task, dict[str, Any] | None]] = queue.SimpleQueue()
         self._owners = orphans.Owners()
         self._left = False
         self._lease_ms: int | None = None
@@ -54,7 +58,8 @@ class Server:
         signal.set_wakeup_fd(self._wake_by_signal(), warn_on_full_buffer=False)
         for fd in (self._listener.fileno(), self._wake, self._signals):
             self._poll.register(fd, select.EPOLLIN)
-        threading.Thread(target=self._spawn_all, daemon=True).start()
+        for work in (self._spawn_all, *[self._record_all] * _RECORDERS):
+            threading.Thread(target=work, daemon=True).start()
         while self._link or self._tasks or time.monotonic() < self._unused_until:
             for fd, _ in self._poll.poll(self._timeout()):
                 self._on(fd)
@@ -71,6 +76,12 @@ class Server:
             self._spawned.put(task)
             os.eventfd_write(self._wake, 1)
 
+    def _record_all(self) -> None:
+        while True:
+            task = self._ends.get()
+            self._recorded.put((task, recorded(task)))
+            os.eventfd_write(self._wake, 1)
+
     # --- what comes ---------------------------------------------------------------------------------------------
 
     def _on(self, fd: int) -> None:
@@ -79,6 +90,8 @@ class Server:
         elif fd == self._wake:
             os.eventfd_read(self._wake)
             self._on_spawned()
+            while not self._recorded.empty():
+                self._on_recorded(*self._recorded.get())
         elif fd == self._signals:
             os.read(self._signals, 4096)
             self._reap()
@@ -174,7 +187,7 @@ class Server:
                 pid, status = os.waitpid(task.pid, os.WNOHANG)
                 if pid:
                     task.ended(status)
-            ended = ended or (task.status is not None and task.leader > 0)
+            ended = ended or task.to_close
         self._left = orphans.reap()
         if ended or (self._left and not self._tasks):
             self._close_ended()
@@ -182,7 +195,7 @@ class Server:
     def _close_ended(self) -> None:
         """A leader's end is its task's end: what it left behind is stopped, then the task is over."""
         members = self._owners.members(self._tasks) if self._left else {}
-        for task in [task for task in self._tasks.values() if task.status is not None and task.leader]:
+        for task in [task for task in self._tasks.values() if task.to_close]:
             if not members.get(task.key):
                 self._finish(task)
             elif not task.stopping:
@@ -195,10 +208,15 @@ class Server:
         if task.out in self._outputs:
             self._poll.unregister(task.out)
             del self._outputs[task.out]
-        task.drain()
-        try:
-            end = task.record_end()
-        except OSError:
+        task.close()
+        if len(self._tasks) > 1:
+            self._ends.put(task)
+        else:
+            self._on_recorded(task, recorded(task))
+
+    def _on_recorded(self, task: Task, end: dict[str, Any] | None) -> None:
+        if end is None:
+            task.closing = False
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return
         del self._tasks[task.key]
@@ -217,7 +235,7 @@ class Server:
             for task in self._tasks.values():
                 if task.exclusive and task.status is None:
                     self._stop(task, min(task.grace, _LEASE_GRACE_SECONDS), "lease")
-        due = [task for task in self._tasks.values() if task.stopping and task.leader and now >= task.scan_at]
+        due = [task for task in self._tasks.values() if task.to_stop and now >= task.scan_at]
         if due:
             members = self._owners.members(self._tasks)
             for task in due:
@@ -226,7 +244,7 @@ class Server:
         if self._retry_at and now >= self._retry_at:
             self._retry_at = 0.0
             self._reap()
-            for task in [t for t in self._tasks.values() if t.status is not None and not t.leader]:
+            for task in [t for t in self._tasks.values() if t.ready and not t.leader and not t.closing]:
                 self._finish(task)
         if now >= self._pulsed + _PULSE_SECONDS:
             self._pulse(now)
@@ -248,10 +266,18 @@ class Server:
         if self._retry_at:
             at = min(at, self._retry_at)
         for task in self._tasks.values():
-            if task.stopping and task.leader:
+            if task.to_stop:
                 at = min(at, task.scan_at)
             if task.grown:
                 at = min(at, self._pulsed + _PULSE_SECONDS)
         if self._lease_ms is not None and any(task.exclusive for task in self._tasks.values()):
             at = min(at, now + max(0, self._lease_ms - boot_ms()) / 1000)
         return max(at - now, 0.0)
+
+
+def recorded(task: Task) -> dict[str, Any] | None:
+    """Its end, on disk; None when the disk refused."""
+    try:
+        return task.record_end()
+    except OSError:
+        return None

@@ -38,12 +38,15 @@ class Task:
         """The leader's, and its session's and group's, kept after its end."""
         self.ready = False
         """The loop knows how its start went."""
+        self.closing = False
+        """Its end is being written."""
         self.status: int | None = None
         self.why = ""
         self.out = -1
         self.pipe = ""
         self.grown = bool(self.log.layout.head)
-        self.started_at = time.time()
+        self.started_at = self.stopped_at = time.time()
+        self.elapsed = 0.0
         self._started = time.monotonic()
         self._request = request
         self.termed: set[tuple[int, int]] = set()
@@ -54,6 +57,16 @@ class Task:
     def stopping(self) -> bool:
         """Its processes have been told to end."""
         return self.kill_at is not None
+
+    @property
+    def to_close(self) -> bool:
+        """Its leader has ended, its end is not being written yet."""
+        return self.status is not None and self.leader > 0 and not self.closing
+
+    @property
+    def to_stop(self) -> bool:
+        """Its processes are being ended and may need another signal."""
+        return self.stopping and self.leader > 0 and not self.closing
 
     def spawn(self) -> None:
         """Start the leader. When that cannot be, the reason is in the log and the status is 127 or 126 (FLOWS §6)."""
@@ -93,8 +106,11 @@ class Task:
         self.status = code if code >= 0 else 128 - code
         self.pid = 0
 
-    def drain(self) -> None:
-        """Take what is left in the pipe and close it; a stranger who holds its other end is not waited for."""
+    def close(self) -> None:
+        """Nothing of it is left: take what is in the pipe. A stranger who holds its other end is not waited for."""
+        self.closing = True
+        if not self.elapsed:
+            self.stopped_at, self.elapsed = time.time(), time.monotonic() - self._started
         if self.out < 0:
             return
         for _ in range(2 * _PIPE_BYTES // len(_buffer) + 1):
@@ -113,8 +129,8 @@ class Task:
         end = {
             "status": self.status,
             "started_at": self.started_at,
-            "stopped_at": time.time(),
-            "elapsed": time.monotonic() - self._started,
+            "stopped_at": self.stopped_at,
+            "elapsed": self.elapsed,
             "layout": list(self.log.layout),
             "why": self.why,
             "note": self._request.get("note"),
