@@ -1,5 +1,6 @@
 """Connections: one way to open them, a pool for the hot path, and an engine for Core."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ import asyncpg
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from shared.store.port import StoreUnavailable
 from shared.store.postgres.errors import errors
 
 CONNECT_SECONDS = 10.0
@@ -51,6 +53,10 @@ class Connections:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
 
+    @property
+    def is_open(self) -> bool:
+        return self._pool is not None
+
     async def open(self) -> None:
         """Raises StoreUnavailable while the database is away."""
         if self._pool is not None:
@@ -67,24 +73,27 @@ class Connections:
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close()
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
+            except TimeoutError:
+                pool.terminate()
         await self.engine.dispose()
 
     @asynccontextmanager
     async def transaction(self, begin: str = "BEGIN") -> AsyncIterator[Any]:
         """A hot connection in a transaction that commits at the end of the context. `begin` may do more in the same
         round trip."""
-        await self.open()
-        assert self._pool is not None
+        if self._pool is None:
+            raise StoreUnavailable("the store is not open")
         with errors():
             async with self._pool.acquire(timeout=COMMAND_SECONDS) as connection:
                 try:
                     await connection.execute(begin)
                     yield connection
                     await connection.execute("COMMIT")
-                finally:
-                    if not connection.is_closed() and connection.is_in_transaction():
-                        await connection.execute("ROLLBACK")
+                except BaseException:
+                    await _roll_back(connection)
+                    raise
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self._url, **self._settings({}))
@@ -97,6 +106,16 @@ class Connections:
             "max_cached_statement_lifetime": 0,
             "server_settings": {"application_name": self._name, **_SETTINGS, **more},
         }
+
+
+async def _roll_back(connection: Any) -> None:
+    """Leave the connection at rest, or cut it: what was wrong before is what the caller is to hear."""
+    if connection.is_closed() or not connection.is_in_transaction():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()
 
 
 async def _nothing(connection: object) -> None:

@@ -98,6 +98,8 @@ class PostgresStore(CoreStore):
         return await self._write(query, *args, **kwargs)
 
     async def _call(self, engine: AsyncEngine, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if not self._connections.is_open:
+            raise StoreUnavailable("the store is not open")
         with errors():
             async with engine.begin() as connection:
                 return await connection.run_sync(lambda sync: query(sync, *args, **kwargs))

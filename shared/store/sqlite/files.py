@@ -33,13 +33,18 @@ def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """What SQLite says, in the store's words: a broken constraint is a conflict, all else means out of reach."""
+    """What SQLite says, in the store's words. What is wrong for good (a statement, a value's type) passes."""
     try:
         yield
-    except sqlite3.IntegrityError as error:
-        raise StoreConflict(f"SQLite: {error}") from error
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"SQLite: {error}") from error
+        raise _judged(error) from error
     except DBAPIError as error:
-        kind = StoreConflict if isinstance(error.orig, sqlite3.IntegrityError) else StoreUnavailable
-        raise kind(f"SQLite: {error.orig}") from error
+        raise _judged(error.orig or error) from error
+
+
+def _judged(error: BaseException) -> BaseException:
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreConflict(f"SQLite: {error}")
+    if isinstance(error, sqlite3.ProgrammingError) or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
+        return error
+    return StoreUnavailable(f"SQLite: {error}")

@@ -1,20 +1,21 @@
 """The one connection that writes a file, its lock, and the thread that waits for the disk.
 
-Statements run where they are called: they touch memory and take microseconds. What may wait for the disk, or for
-another process (COMMIT, a BEGIN that finds the file locked), runs in the thread, so that the loop goes on.
+Statements of the hot path run where they are called: they touch memory and take microseconds. What may wait for the
+disk, or for another process (COMMIT, a BEGIN that finds the file locked), runs in the thread, so that the loop goes on.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+from shared.store.port import StoreUnavailable
 from shared.store.sqlite.files import BUSY_SECONDS, connect, errors
 
 P = ParamSpec("P")
@@ -30,33 +31,31 @@ class Writer:
         self._engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"floe-{path.stem}-writer")
         self._lock = asyncio.Lock()
+        self._closed = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[sqlite3.Connection]:
         """BEGIN IMMEDIATE … COMMIT around raw statements; an error or a cancellation rolls back."""
-        async with self._lock:
-            with errors():
-                await self._begin()
-                try:
-                    yield self.raw
-                    await self.in_thread(self.raw.commit)
-                finally:
-                    if self.raw.in_transaction:
-                        self.raw.rollback()
+        async with self._alone():
+            await self._begin()
+            try:
+                yield self.raw
+                await self._in_thread(self.raw.commit)
+            finally:
+                if self.raw.in_transaction:
+                    self.raw.rollback()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """One transaction of Core statements, all of it in the thread."""
-        async with self._lock:
-            with errors():
-                return await self.in_thread(self._run, work)
+        async with self._alone():
+            return await self._in_thread(lambda: self._core(work))
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """As `run`, with foreign keys off: batch mode makes a table anew, which others may point at."""
-        async with self._lock:
+        async with self._alone():
             self.raw.execute("PRAGMA foreign_keys = OFF")
             try:
-                with errors():
-                    return await self.in_thread(self._run, work)
+                return await self._in_thread(lambda: self._core(work))
             finally:
                 self.raw.execute("PRAGMA foreign_keys = ON")
 
@@ -64,25 +63,34 @@ class Writer:
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """One transaction of raw statements, all of it in the thread."""
-        async with self._lock:
-            with errors():
-                return await self.in_thread(self._raw, lambda: work(self.raw, *args, **kwargs))
+        async with self._alone():
+            return await self._in_thread(lambda: self._committed(lambda: work(self.raw, *args, **kwargs)))
 
     async def close(self) -> None:
         """Wait for what is in hand, and let go of the file."""
         async with self._lock:
-            await self.in_thread(self._engine.dispose)
+            self._closed = True
+            await self._in_thread(self._engine.dispose)
             self.raw.close()
             self._thread.shutdown()
 
-    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call it in the writer's thread. A cancelled caller still waits: the connection must be at rest."""
-        done = asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        async with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            with errors():
+                yield
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """A cancelled caller still waits: the connection must be at rest before the lock is given on."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, call)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             while not done.done():
-                await asyncio.wait([done])
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([done])
             raise
 
     async def _begin(self) -> None:
@@ -91,17 +99,17 @@ class Writer:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            await self.in_thread(self._begin_patiently)
+            await self._in_thread(self._begin_patiently)
 
     def _begin_patiently(self) -> None:
-        """Another process writes: wait for it as long as busy_timeout says."""
+        """Another process may be writing: wait for it as long as BUSY_SECONDS."""
         self.raw.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         try:
             self.raw.execute("BEGIN IMMEDIATE")
         finally:
             self.raw.execute("PRAGMA busy_timeout = 0")
 
-    def _raw(self, work: Callable[[], T]) -> T:
+    def _committed(self, work: Callable[[], T]) -> T:
         self._begin_patiently()
         try:
             result = work()
@@ -111,6 +119,6 @@ class Writer:
             if self.raw.in_transaction:
                 self.raw.rollback()
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def _core(self, work: Callable[[Connection], T]) -> T:
         with self._engine.connect() as connection:
-            return self._raw(lambda: work(connection))
+            return self._committed(lambda: work(connection))
