@@ -35,8 +35,8 @@ def in_one_line(error: BaseException) -> str:
     """The error's text without line breaks, and what field it is about where that is known."""
     text = str(error)
     if isinstance(error, InvalidInput) and error.errors:
-        fields = "; ".join(f"{loc}: {msg}" if loc else msg for loc, msg in error.errors)
-        text = f"{text.rstrip('.')}: {fields}" if fields not in text else text
+        more = [f"{loc}: {msg}" if loc else msg for loc, msg in error.errors if msg not in text]
+        text = f"{text.rstrip('.')}: {'; '.join(more)}" if more else text
     return " ".join(text.split()) or type(error).__name__
 
 

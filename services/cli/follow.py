@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from services.cli.client import Client, path_of
-from services.cli.options import Remote
+from services.cli.options import Remote, all_items, reasons_of
 from services.cli.printable import Lines
 from services.cli.progress import NodeProgress, Progress
 from services.cli.render import coloured, say, took
 from services.cli.watch import Broke, Happened, Happening, Printed, Resumed, Watch
+from shared.errors import FloeError
+
+_ASK_WHY_SECONDS = 3.0
 
 
 class View(Protocol):
@@ -55,6 +58,7 @@ class Follower:
         self._client, self._raw, self._deadline = remote.client, raw, deadline
         self.progress = Progress(ref, remote.again)
         self._lines: dict[tuple[str, int], Lines] = {}
+        self._ask_at, self._reasons = time.monotonic() + _ASK_WHY_SECONDS / 2, ""
 
     def follow(self, node: str | None = None) -> bool:
         """True when the run has ended, False when the deadline came first. `node`: only its output."""
@@ -71,6 +75,19 @@ class Follower:
                     return False
             view.tick()
         return True
+
+    def _say_why_it_waits(self, view: View) -> None:
+        """For a run that finds no host at once: every reason, again when they change."""
+        if self.progress.phase != "pending" or time.monotonic() < self._ask_at:
+            return
+        self._ask_at = time.monotonic() + _ASK_WHY_SECONDS
+        try:
+            reasons = why_pending(self._client, self.progress.ref)
+        except FloeError:
+            return
+        if reasons and reasons != self._reasons:
+            self._reasons = reasons
+            view.say(f"waits: {reasons}")
 
     def _view(self) -> tuple[View, AbstractContextManager[object]]:
         if sys.stderr.isatty() and not self._raw:
@@ -92,6 +109,7 @@ class Follower:
             case Resumed():
                 view.say("connected again")
             case _:
+                self._say_why_it_waits(view)
                 view.tick()
 
     def _print(self, view: View, printed: Printed) -> None:
@@ -105,6 +123,12 @@ class Follower:
             view.line(printed.node, text)
         if found and printed.node in self.progress.nodes:
             self.progress.nodes[printed.node].last_line = found[-1]
+
+
+def why_pending(client: Client, ref: str) -> str:
+    """Why a run waits for a host, in words; empty when it does not wait, or nothing keeps it."""
+    pends = [item for item in all_items(client, "/pends") if item.get("ref") == ref]
+    return "; ".join(reasons_of(pends[0])) if pends else ""
 
 
 def run_detail(client: Client, ref: str) -> dict[str, Any]:

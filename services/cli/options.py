@@ -1,6 +1,7 @@
 """What client commands share: where the api is, who asks, how the answer looks, and how runs and values are written."""
 
 import functools
+import ipaddress
 import json
 import os
 import re
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from services.cli.client import Client, path_of
+from services.cli.client import Client
+from services.cli.printable import printable
 from services.cli.render import Output
 from shared.errors import ConfigurationError, NotFound
 from shared.runs.refs import parse_ref
@@ -58,7 +60,7 @@ def find_token(given: str | None, server: str) -> tuple[str | None, str]:
         return given, "--token"
     if os.environ.get("FLOE_TOKEN"):
         return os.environ["FLOE_TOKEN"], "FLOE_TOKEN"
-    if not _is_this_machine(server):
+    if not is_this_machine(server):
         return None, ""
     kept = token_file()
     try:
@@ -90,9 +92,13 @@ def read_dotenv() -> Mapping[str, str | None]:
         raise ConfigurationError(f".env: cannot read it: {error}") from None
 
 
-def _is_this_machine(server: str) -> bool:
+def is_this_machine(server: str) -> bool:
+    """Whether the address cannot be another machine's."""
     host = urlsplit(server if "//" in server else f"http://{server}").hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.") or host == socket.gethostname().lower()
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", socket.gethostname().lower())
 
 
 def resolve_run(client: Client, text: str) -> str:
@@ -154,4 +160,6 @@ def all_items(client: Client, path: str, limit: int | None = None, **query: str 
     return items
 
 
-__all__ = ["Remote", "all_items", "client_command", "parse_pairs", "path_of", "remote", "resolve_run"]
+def reasons_of(pend: dict[str, Any]) -> list[str]:
+    """Why a run waits, each reason in words."""
+    return [printable(str(reason.get("text") or reason.get("kind"))) for reason in pend.get("reasons") or []]

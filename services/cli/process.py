@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def check_addresses(settings: Settings) -> None:
             with socket.create_server((host, port), family=family):
                 pass
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}; give another with --bind") from None
 
 
@@ -88,7 +89,7 @@ class Part:
     async def start(self) -> None:
         """Return when it works."""
         loop = asyncio.get_running_loop()
-        reminder = loop.call_later(_PATIENCE_SECONDS, log.warning, f"{self._what}: waiting for it to answer")
+        reminder = loop.call_later(_PATIENCE_SECONDS, partial(log.warning, "service.waits", on=self._what))
         try:
             await self._start()
         finally:

@@ -1,11 +1,12 @@
 """What a follower knows of a run: the nodes, how far each is, and what to say of an event. No input, no output."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.cli.printable import printable
-from services.cli.render import duration
+from services.cli.render import duration, parse_time
 
 FINAL = ("finished", "cancelled", "lost")
 
@@ -19,12 +20,21 @@ class NodeProgress:
     result: str = ""
     n: int = 0
     since: float | None = None
+    """When it began by the server's clock, seconds; the same of `until`."""
     until: float | None = None
+    heard: float = 0.0
+    """When its beginning was heard of here, monotonic."""
     last_line: str = ""
 
     def elapsed(self, now: float) -> str:
-        """How long it has been at it."""
-        return "" if self.since is None else duration((self.until or now) - self.since)
+        """How long it has been at it. `now` is of the monotonic clock."""
+        if self.since is None:
+            return ""
+        return duration(now - self.heard if self.until is None else self.until - self.since)
+
+    def begin(self, at: float) -> None:
+        """It starts, or starts to work."""
+        self.since, self.until, self.heard = at, None, time.monotonic()
 
 
 @dataclass(slots=True)
@@ -42,19 +52,19 @@ class Progress:
     def take(self, event: dict[str, Any]) -> list[str]:
         """Take an event in; what there is to say of it, without the time."""
         tag, opts = str(event["tag"]), event.get("opts") or {}
-        source = event.get("source") or {}
+        source, at = event.get("source") or {}, _seconds(event.get("at"))
         node = printable(str(source.get("id", "")))
         match tag:
             case "sys.state":
                 return self._state(str(opts.get("action", "")), opts)
             case "sys.node.start" | "sys.node.update":
-                return self._moved(node, opts)
+                return self._moved(node, opts, at)
             case "sys.data.required":
                 return self._asks(node, opts)
             case "sys.end.all":
-                return self._ended(event, opts)
+                return self._ended(event, opts, at)
         if source.get("class") in ("task", "merge"):
-            return self._result(node, tag.rpartition(".")[2], bool(event.get("good")))
+            return self._result(node, tag.rpartition(".")[2], bool(event.get("good")), at)
         return []
 
     def _state(self, action: str, opts: dict[str, Any]) -> list[str]:
@@ -66,22 +76,22 @@ class Progress:
             return ["waits for a host"]
         return []
 
-    def _moved(self, node_id: str, opts: dict[str, Any]) -> list[str]:
+    def _moved(self, node_id: str, opts: Mapping[str, Any], at: float) -> list[str]:
         node = self.nodes.setdefault(node_id, NodeProgress(node_id))
         n, status = int(opts.get("activation", 0)), printable(str(opts.get("status", "")))
         if n != node.n:
-            node.n, node.result, node.until, node.last_line = n, "", None, ""
-            node.since = time.monotonic()
+            node.n, node.result, node.last_line = n, "", ""
+            node.begin(at)
         changed, node.status = status != node.status, status
         if status == "running":
-            node.since = time.monotonic()
+            node.begin(at)
         if status in FINAL:
-            node.until = time.monotonic()
+            node.until = at
         return [f"{node_id} {_SAID.get(status, status)}"] if changed and status != "finished" else []
 
-    def _result(self, node_id: str, suffix: str, good: bool) -> list[str]:
+    def _result(self, node_id: str, suffix: str, good: bool, at: float) -> list[str]:
         node = self.nodes.setdefault(node_id, NodeProgress(node_id))
-        node.status, node.until = "finished", node.until or time.monotonic()
+        node.status, node.until = "finished", node.until or at
         node.result = suffix if suffix in ("good", "bad", "error") else ("good" if good else "bad")
         status = f" with status {suffix}" if suffix.isdigit() else ""
         took = node.elapsed(time.monotonic())
@@ -101,17 +111,24 @@ class Progress:
         """The command that answers a form, ready to be typed."""
         return f"type: {answer_command(self.ref, node_id, missing)}{self.again}"
 
-    def _ended(self, event: dict[str, Any], opts: dict[str, Any]) -> list[str]:
+    def _ended(self, event: Mapping[str, Any], opts: Mapping[str, Any], at: float) -> list[str]:
         self.phase = "archive"
         self.outcome = str(opts.get("outcome") or ("good" if event.get("good") else "bad"))
         self.reason = printable(str(opts.get("reason") or ""))
         for node in self.nodes.values():
-            if node.status not in FINAL:
-                node.status, node.until = "cancelled", time.monotonic()
+            if node.status == "finished":
+                node.result = node.result or (self.outcome if self.outcome in ("good", "bad") else "")
+            elif node.status not in FINAL and node.status != "idle":
+                node.status, node.until = "cancelled", at
         return []
 
 
 _SAID = {"queued": "queued", "running": "started", "waiting": "waits", "cancelled": "cancelled", "lost": "lost"}
+
+
+def _seconds(text: object) -> float:
+    at = parse_time(text)
+    return at.timestamp() if at else 0.0
 
 
 def answer_command(ref: str, node_id: str, missing: list[str]) -> str:

@@ -9,7 +9,7 @@ import click
 from services.cli.client import Client, path_of
 from services.cli.completion import flow_ids, run_refs
 from services.cli.follow import Follower, run_detail
-from services.cli.options import Remote, all_items, client_command, parse_pairs, resolve_run
+from services.cli.options import Remote, all_items, client_command, parse_pairs, reasons_of, resolve_run
 from services.cli.printable import Lines, printable
 from services.cli.progress import answer_command, form_lines
 from services.cli.render import coloured, local_time, show, table, took
@@ -84,9 +84,9 @@ def first_failure(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _failure(client: Client, run: dict[str, Any], node: dict[str, Any]) -> str:
-    status = node.get("exit_status")
+    status, reason = node.get("exit_status"), printable(str(node.get("reason") or ""))
     how = f"exited with status {status}" if status is not None else str(node.get("result") or node.get("status"))
-    why = f": {printable(str(node['reason']))}" if node.get("reason") else ""
+    why = f": {reason}" if reason and reason != how else ""
     lines = [f"    {line}" for line in log_end(client, run["ref"], node)]
     return "\n".join([f"{node['id']} {how}{why}", *lines])
 
@@ -186,9 +186,5 @@ def data_command(remote: Remote, run: str, node: str, values: tuple[str, ...]) -
 def pends_command(remote: Remote) -> None:
     """What waits for a host, and every reason why."""
     items = all_items(remote.client, "/pends")
-    rows = [(item["ref"], item["flow"], local_time(item.get("since")), _reasons(item)) for item in items]
+    rows = [(item["ref"], item["flow"], local_time(item.get("since")), "; ".join(reasons_of(item))) for item in items]
     show(items, remote.output, lambda: table(("RUN", "FLOW", "SINCE", "WHY"), rows, "nothing waits"))
-
-
-def _reasons(pend: dict[str, Any]) -> str:
-    return "; ".join(str(reason.get("text") or reason.get("kind")) for reason in pend.get("reasons") or [])

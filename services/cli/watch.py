@@ -73,17 +73,14 @@ class Watch:
         self._slots = threading.BoundedSemaphore(_MOST_LOGS)
         self._seq, self._ended, self._open_logs = 0, False, 0
         self._connected = threading.Event()
-        self._checked_at = 0.0
+        self._checked_at, self._heard_at = 0.0, time.monotonic()
 
     def happenings(self) -> Iterator[Happening]:
         """All from the run's first event to its last, with the output; then stops. Raises what can not be helped."""
         threading.Thread(target=self._read_events, daemon=True).start()
-        ended_at = 0.0
         while not self._ended or self._open_logs:
-            if self._ended:
-                ended_at = ended_at or time.monotonic()
-                if time.monotonic() - ended_at > _LOGS_GRACE_SECONDS:
-                    return
+            if self._ended and time.monotonic() - self._heard_at > _LOGS_GRACE_SECONDS:
+                return
             yield from self._next()
 
     def _next(self) -> Iterator[Happening]:
@@ -93,6 +90,7 @@ class Watch:
             yield Nothing()
             yield from self._check()
             return
+        self._heard_at = time.monotonic()
         match found:
             case _Failed(error):
                 raise error
