@@ -78,7 +78,7 @@ class Clock(Loop):
 def spec_of(node: Node) -> str:
     """A trigger's rule as text: it is armed anew when this changes."""
     if node.type == "cron":
-        return f"cron {node.opts.get('timezone', 'UTC')} {node.opts.get('cron') or node.opts.get('expression')}"
+        return f"cron {node.opts.get('timezone', 'UTC')} {node.opts.get('expression')}"
     period = parse_period(node.opts.get("period", DEFAULT_PERIOD_SECONDS))
     return f"timer {max(1.0, period):g}"
 

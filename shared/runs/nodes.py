@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from shared.errors import FloeError
 from shared.flows.model import Node
-from shared.flows.opts import parse_period
 from shared.runs.draft import Draft
 from shared.runs.effects import RequestData, SetTimer, StartTask, StopTask
 from shared.runs.events import RunEvent, SourceClass, TaskFinished
@@ -30,7 +30,7 @@ def arrive(program: Program, draft: Draft, node: Node, event: RunEvent) -> Ended
         case "data":
             _start_data(program, draft, node, opts)
         case "timer":
-            _start_timer(draft, node, opts)
+            _start_timer(program, draft, node, opts)
         case _:
             return _start_task(draft, node, opts)
     _limit(program, draft, node, draft.run.next_n - 1)
@@ -73,25 +73,35 @@ def _reach_end(draft: Draft, node: Node, event: RunEvent) -> Ended:
 
 
 def _start_data(program: Program, draft: Draft, node: Node, opts: Mapping[str, Any]) -> None:
-    values, complete = program.first_values(node, {**draft.run.opts, **opts})
-    activation = _begin(draft, node, opts, phase="waiting", values=values, started_at=draft.at)
-    if complete:
-        _complete_data(program, draft, activation, values)
+    activation = _begin(draft, node, opts, phase="waiting", started_at=draft.at)
+    try:
+        form = program.form(node, draft.run.opts, opts)
+    except FloeError as error:
+        _close(program, draft, activation, "error", {}, str(error))
         return
-    _ask(program, draft, activation)
+    values, complete = program.first_values(form, {**draft.run.opts, **opts})
+    activation = draft.put(activation, values=values)
+    if complete:
+        _complete_data(program, draft, activation, form)
+        return
+    _ask(program, draft, activation, form)
 
 
-def _ask(program: Program, draft: Draft, activation: Activation) -> None:
-    node = _node(program, activation)
-    missing = list(program.missing_values(node, activation.values))
-    opts = {"activation": activation.n, "missing": missing, "form": node.opts.get("form", {})}
+def _ask(program: Program, draft: Draft, activation: Activation, form: Mapping[str, Any]) -> None:
+    missing = list(program.missing_values(form, activation.values))
+    opts = {"activation": activation.n, "missing": missing, "form": form}
     draft.emit("sys.data.required", "task", activation.node, opts)
     draft.effects.append(RequestData(activation.n))
 
 
-def _start_timer(draft: Draft, node: Node, opts: Mapping[str, Any]) -> None:
-    due_at = draft.at + timedelta(seconds=parse_period(node.opts.get("period", 0)))
-    activation = _begin(draft, node, opts, phase="waiting", started_at=draft.at, due_at=due_at)
+def _start_timer(program: Program, draft: Draft, node: Node, opts: Mapping[str, Any]) -> None:
+    activation = _begin(draft, node, opts, phase="waiting", started_at=draft.at)
+    try:
+        due_at = draft.at + timedelta(seconds=program.period(node, draft.run.opts, opts))
+    except FloeError as error:
+        _close(program, draft, activation, "error", {}, str(error))
+        return
+    draft.put(activation, due_at=due_at)
     draft.effects.append(SetTimer(activation.n, "wait", due_at))
 
 
@@ -149,15 +159,16 @@ def started(program: Program, draft: Draft, activation: Activation, at: datetime
 
 def submit(program: Program, draft: Draft, activation: Activation, values: Mapping[str, Any]) -> None:
     """Each submission adds to the values; when nothing required is missing the node is done (FLOWS §6 data)."""
+    form = program.form(_node(program, activation), draft.run.opts, activation.opts)
     together = {**activation.values, **values}
-    if not program.missing_values(_node(program, activation), together):
-        _complete_data(program, draft, draft.put(activation, values=together), together)
+    if not program.missing_values(form, together):
+        _complete_data(program, draft, draft.put(activation, values=together), form)
     elif together != activation.values:
-        _ask(program, draft, draft.put(activation, values=together))
+        _ask(program, draft, draft.put(activation, values=together), form)
 
 
-def _complete_data(program: Program, draft: Draft, activation: Activation, values: Mapping[str, Any]) -> None:
-    form = _node(program, activation).opts.get("form", {})
+def _complete_data(program: Program, draft: Draft, activation: Activation, form: Mapping[str, Any]) -> None:
+    values = activation.values
     opts = {**values, "form": form, "values": dict(values)}
     _close(program, draft, activation, "bad" if values.get("good") is False else "good", opts)
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from shared.flows.forms import complete_at_start, form_of, missing, prefill
+from shared.flows.asking import asked_form, asked_period
+from shared.flows.forms import complete_at_start, missing, prefill, read_form
 from shared.flows.graph import listeners
 from shared.flows.model import Flow, Node
 
@@ -23,11 +24,17 @@ class Program(Protocol):
     def timeout_of(self, node: Node) -> float | None:
         """How long the node may take, its own word before the setting's default."""
 
-    def first_values(self, node: Node, opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """A data node's values before anyone was asked, and whether they are all that it wants (FLOWS §6 data)."""
+    def form(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> dict[str, Any]:
+        """What a data node asks, as JSON values. Raises FloeError when its placeholders cannot be filled (N-07)."""
 
-    def missing_values(self, node: Node, values: Mapping[str, Any]) -> Sequence[str]:
-        """The required fields of a data node's form that have no value yet."""
+    def first_values(self, form: Mapping[str, Any], opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """A form's values before anyone was asked, and whether they are all that it wants (FLOWS §6 data)."""
+
+    def missing_values(self, form: Mapping[str, Any], values: Mapping[str, Any]) -> Sequence[str]:
+        """The required fields of a form that have no value yet."""
+
+    def period(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> float:
+        """How many seconds a timer node waits. Raises FloeError when that cannot be said."""
 
 
 class GraphProgram:
@@ -55,15 +62,23 @@ class GraphProgram:
             return node.timeout_seconds
         return self._task_timeout if needs_host(node) else None
 
-    def first_values(self, node: Node, opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """See Program. Defaults first, then the event's text options."""
-        form = form_of(node)
-        values = prefill(form, opts)
-        return values, complete_at_start(form, values)
-
-    def missing_values(self, node: Node, values: Mapping[str, Any]) -> Sequence[str]:
+    def form(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> dict[str, Any]:
         """See Program."""
-        return missing(form_of(node), values)
+        return asked_form(node, run_opts, event_opts)
+
+    def first_values(self, form: Mapping[str, Any], opts: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """See Program. Defaults first, then the event's text options."""
+        asked, _ = read_form(form)
+        values = prefill(asked, opts)
+        return values, complete_at_start(asked, values)
+
+    def missing_values(self, form: Mapping[str, Any], values: Mapping[str, Any]) -> Sequence[str]:
+        """See Program."""
+        return missing(read_form(form)[0], values)
+
+    def period(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> float:
+        """See Program."""
+        return asked_period(node, run_opts, event_opts)
 
 
 WITHOUT_HOST = frozenset({"data", "timer", "end", "all", "any"})

@@ -350,3 +350,28 @@ def test_accepted_after_the_end_is_taken_in_silence() -> None:
     before = world.run
     world.feed(TaskAccepted(world.at, 1, 1))
     assert world.run == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "opts", "reason"),
+    [
+        ("timer", {"period": "soon"}, "soon"),
+        ("timer", {"period": "{{ opts.nothing }}"}, "nothing"),
+        ("data", {"form": {"title": "{{ opts.nothing }}", "fields": []}}, "nothing"),
+    ],
+)
+def test_n04_a_wait_that_cannot_be_understood_is_an_error(kind: str, opts: dict[str, object], reason: str) -> None:
+    world = begun(task("w", "trigger.good", kind, opts=opts))
+    assert "task.w.error" in tags(world)
+    assert reason in ended(world)[1]
+
+
+def test_n07_placeholders_of_waiting_nodes_are_filled() -> None:
+    form = {"title": "Release {{ opts.who }}?", "fields": [{"id": "good", "type": "bool", "required": True}]}
+    world = begun(
+        task("d", "trigger.good", "data", opts={"form": form}),
+        task("t", "trigger.good", "timer", opts={"period": "{{ opts.who }}"}),
+    )
+    asked = next(event for event in world.events if event.tag == "sys.data.required")
+    assert asked.opts["form"]["title"] == "Release me?"
+    assert "task.t.error" in tags(world)

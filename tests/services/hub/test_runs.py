@@ -37,7 +37,7 @@ async def test_the_same_trigger_twice_makes_one_run(house: House) -> None:
 
 async def test_t01_each_matching_flow_gets_one_run_and_every_flow_a_verdict(house: House) -> None:
     one = flow(task("a", "trigger.good"))
-    clock = Node("tick", "tick", "trigger", "cron", opts={"cron": "0 0 1 1 *"})
+    clock = Node("tick", "tick", "trigger", "cron", opts={"expression": "0 0 1 1 *"})
     await house.put(one, replace(one, id="g"), replace(one, id="c", triggers=(clock,)))
     await house.trigger("all", flow=None, broadcast=True)
     await house.ended(2)
