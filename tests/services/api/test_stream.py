@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +13,9 @@ import orjson
 import pytest
 
 from shared.bus.messages import RunEvents
+from shared.runs.events import event_json
 from shared.runs.refs import RunRef
-from tests.services.api.conftest import TOKEN, House
+from tests.services.api.conftest import BUILD, CONFIG, TOKEN, House, open_house, read_flow
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -92,19 +96,47 @@ async def test_a_known_end_is_204(house: House) -> None:
     assert answer.status_code == 204
 
 
-async def test_what_is_lost_or_doubled_on_the_way_is_read_from_the_store(house: House) -> None:
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[House]:
+    """An api that does not look into the store by itself while a test lasts."""
+    async with open_house(tmp_path / "patient", replace(CONFIG, poll_seconds=60, keep_alive_seconds=60)) as opened:
+        await opened.store.put_flow(read_flow("build", BUILD), source="api")
+        yield opened
+
+
+async def test_what_is_lost_or_doubled_on_the_way_is_made_good_at_once(patient: House) -> None:
+    house = patient
     ref = await house.started()
-    following = asyncio.create_task(seqs(house, f"run={ref}"))
-    await watching(house)
-    house.hub.deaf = True
-    await house.hub.assign(ref)
-    house.hub.deaf = False
-    await house.hub.finish(ref, 1)
-    (first,) = await house.store.events(ref, 0, 1)
-    old = RunEvents(id="x", at=first.at, run=ref, flow="build", ver=1, phase="active", outcome=None, trigger_id="t")
-    await house.bus.publish([old])
+    async with listening(house, f"run={ref}") as events:
+        reading = events.read()
+        got = [(await anext(reading))[1]]
+        house.hub.deaf = True
+        await house.hub.assign(ref)
+        house.hub.deaf = False
+        await say_again(house, ref)
+        got.extend([(await anext(reading))[1] for _ in range(4)])
+        await say_again(house, ref)
+        await house.hub.finish(ref, 1)
+        got.extend([event async for _, event in reading])
     total = (await house.client.get(f"/runs/{ref}")).json()["seq"]
-    assert await following == list(range(1, total + 1))
+    assert [event["seq"] for event in got] == list(range(1, total + 1))
+
+
+async def say_again(house: House, ref: RunRef) -> None:
+    """All but the first of the run's events so far, once more."""
+    events = [event_json(event, "build", 1) for event in await house.store.events(ref, 1, 100)]
+    again = RunEvents(
+        id="again",
+        at=datetime.now(UTC),
+        run=ref,
+        flow="build",
+        ver=1,
+        phase="active",
+        outcome=None,
+        trigger_id="t",
+        events=events[1:],
+    )
+    await house.bus.publish([again])
 
 
 async def test_a_silent_bus_is_no_reason_to_miss_the_end(house: House) -> None:

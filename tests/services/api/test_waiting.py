@@ -43,6 +43,17 @@ async def test_an_ended_run_is_told_with_its_outcome(house: House) -> None:
     assert "log_gaps" not in answer.json()
 
 
+async def test_live_words_alone_are_enough(tmp_path: Path) -> None:
+    """PERFORMANCE rule 1: the usual wait looks nothing up."""
+    async with open_house(tmp_path, replace(CONFIG, poll_seconds=60)) as house:
+        await house.store.put_flow(read_flow("build", BUILD), source="api")
+        waiting, ref = await begin(house, "wait=ended")
+        await house.hub.assign(ref)
+        await house.hub.finish(ref, 1, log=b"done\n")
+        answer = await asyncio.wait_for(waiting, 5)
+        assert (answer.status_code, answer.json()["runs"][0]["outcome"]) == (200, "good")
+
+
 async def test_the_answer_waits_for_announced_output(house: House) -> None:
     waiting, ref = await begin(house, "wait=ended")
     await house.hub.assign(ref)
