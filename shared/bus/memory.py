@@ -33,10 +33,15 @@ class MemoryBus:
         self._copies: dict[str, list[Waiting]] = {}
         self._consumers: list[Consumer] = []
         self._dead: deque[Entry] = deque(maxlen=1_000)
-        self._closed = False
+        self._closing = self._closed = False
 
     async def start(self) -> None:
         """Nothing to connect to."""
+
+    @property
+    def connected(self) -> bool:
+        """For health checks."""
+        return not self._closed
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See the port. Kept messages for one queue that are published at the same time share a handler's batch."""
@@ -61,9 +66,9 @@ class MemoryBus:
 
     async def close(self) -> None:
         """See the port. Kept messages that nobody has taken fail for their publishers."""
+        self._closing = True
+        await asyncio.gather(*[consumer.stop() for consumer in list(self._consumers)])
         self._closed = True
-        for consumer in list(self._consumers):
-            await consumer.stop()
         for waiting in self._shared.values():
             waiting.fail(BusUnavailable("the bus was closed before the message was handled"))
 
@@ -87,6 +92,8 @@ class MemoryBus:
             if not waiting.consumers:
                 self._dead.append(Entry(message, None))
                 return
+        if self._closing and not waiting.consumers:
+            raise BusUnavailable(f"the bus is closing and nobody consumes {queue.name} any more")
         receipt.open += 1
         waiting.put(Entry(message, receipt))
 

@@ -12,20 +12,21 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from shared.bus.codec import encode
+from shared.bus.codec import Encoded, encode
 from shared.bus.messages import DeadLetter, Message
 from shared.bus.port import BusUnavailable, Handler, Queue
 from shared.bus.rabbitmq_hints import HintSender
-from shared.bus.rabbitmq_link import Link
+from shared.bus.rabbitmq_link import Link, or_unavailable
 from shared.bus.rabbitmq_receive import RabbitConsumer
 from shared.bus.rabbitmq_send import KeptSender
 from shared.bus.rabbitmq_topology import LOGS_MAX_BYTES, Topology, host_of_key
-from shared.bus.routes import route
+from shared.bus.routes import Route, route
 from shared.errors import InvalidInput
 
 log = structlog.get_logger(__name__)
 
 _HINTS_FLUSH_SECONDS = 1.0
+_KEY_BYTES = 255
 _REPAIR_AFTER_SECONDS = 1.0
 """Consumers of a deleted queue make it again themselves, and must first have heard of its end."""
 
@@ -73,19 +74,20 @@ class RabbitBus:
         await self._hints.ready.wait()
         await self._in.connection()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there, as far as one can know here: for health checks."""
+        return self._out.is_open and self._in.is_open
+
     async def publish(self, messages: Sequence[Message]) -> None:
         """See the port. Raises InvalidInput, before anything is sent, for a kept message that no body can carry."""
         if self._closed:
             raise BusUnavailable("the bus is closed")
-        ticket = self._kept.ticket()
-        encoded = [(way, encode(message)) for message in messages if (way := route(message)).kept]
-        for way, data in encoded:
-            _check_key(way.key)
-            self._kept.put(way, data, ticket)
+        kept = [(way, _encode(message, way)) for message in messages if (way := route(message)).kept]
         for message in messages:
             self._offer(message)
-        if encoded:
-            await self._kept.send(ticket, self._timeout)
+        if kept:
+            await self._kept.send(kept, self._timeout)
 
     async def subscribe(self, queue: Queue, handler: Handler, *, batch: int = 200) -> RabbitConsumer:
         """See the port. An agent's queue that does not exist yet is waited for in the background."""
@@ -110,22 +112,19 @@ class RabbitBus:
         """See the port. Raises BusUnavailable when the broker does not answer in time."""
         if host in self._agents:
             return
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._topology.declare_agent(await self._out.connection(), host)
-        except (TimeoutError, OSError, RuntimeError) as error:
-            raise BusUnavailable(f"the queue of agent {host} could not be declared: {error}") from error
+        async with or_unavailable(f"the queue of agent {host} could not be declared", self._timeout):
+            await self._topology.declare_agent(await self._out.connection(), host)
         self._agents.add(host)
 
     async def queue_depths(self) -> dict[str, int]:
-        """How many messages wait in each shared queue, those being handled not counted."""
-        async with self._out.channel() as channel:
+        """How many messages wait in each shared queue, those being handled not counted. Raises BusUnavailable."""
+        async with or_unavailable("the broker's queues are not known", self._timeout), self._out.channel() as channel:
             return await self._topology.depths(channel)
 
     async def close(self) -> None:
         """See the port."""
-        self._closed = True
         await asyncio.gather(*[consumer.stop() for consumer in self._consumers])
+        self._closed = True
         await self._hints.flush(_HINTS_FLUSH_SECONDS)
         await self._kept.close()
         for task in self._tasks:
@@ -139,7 +138,7 @@ class RabbitBus:
         if way.kept:
             return
         try:
-            self._hints.offer(way, encode(message))
+            self._hints.offer(way, _encode(message, way))
         except InvalidInput as error:
             log.error("bus.hint_dropped", error=str(error))
 
@@ -173,6 +172,7 @@ class RabbitBus:
         task.add_done_callback(self._tasks.discard)
 
 
-def _check_key(key: str) -> None:
-    if len(key.encode()) > 255:
-        raise InvalidInput(f"a routing key has at most 255 bytes: {key[:40]}… is too long")
+def _encode(message: Message, way: Route) -> Encoded:
+    if len(way.key.encode("utf-8", "replace")) > _KEY_BYTES:
+        raise InvalidInput(f"message {message.id} cannot be sent: its routing key has more than {_KEY_BYTES} bytes")
+    return encode(message)

@@ -14,6 +14,8 @@ import aiormq
 import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection
 
+from shared.bus.port import BusUnavailable
+
 log = structlog.get_logger(__name__)
 
 _CONNECT_SECONDS, _CLOSE_SECONDS, _HEARTBEAT_SECONDS = 15, 5, 10
@@ -34,6 +36,20 @@ def cancelled_by_us() -> bool:
     """Whether a CancelledError is meant for the current task; the client raises bare ones for lost connections."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+@asynccontextmanager
+async def or_unavailable(what: str, seconds: float) -> AsyncIterator[None]:
+    """Whatever the broker or its absence does within the block, or a longer time, becomes a BusUnavailable."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except asyncio.CancelledError as error:
+        if cancelled_by_us():
+            raise
+        raise BusUnavailable(f"{what}: the connection was lost") from error
+    except (aiormq.AMQPError, OSError, RuntimeError, TimeoutError) as error:
+        raise BusUnavailable(f"{what}: {error or 'no answer in time'}") from error
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -80,6 +96,11 @@ class Link:
         """Start connecting. Twice is harmless."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=self._label)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as one can know here."""
+        return self._connection is not None and not self._connection.is_closed
 
     async def connection(self) -> AbstractConnection:
         """The open connection, as soon as there is one."""

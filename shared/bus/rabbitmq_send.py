@@ -7,7 +7,7 @@ An idle sender sends at once; while two bodies for one destination are unconfirm
 import asyncio
 import itertools
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiormq
 import structlog
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 _UNCONFIRMED, _UNCONFIRMED_PER_WAY, _UNCONFIRMED_OUTPUT_PER_WAY = 100, 2, 8
 
+_CLOSE_SECONDS = 3
+
 
 class KeptSender:
     """Publishes on whatever channel `work` was last given. `repair` is called when a message proves unroutable."""
@@ -33,6 +35,7 @@ class KeptSender:
         self._lines: dict[tuple[str, str], Line] = {}
         self._numbers = itertools.count()
         self._attempt, self._attempts = uuid.uuid4().hex[:16], itertools.count()
+        self._tickets: set[Ticket] = set()
         self._sending: set[asyncio.Task[None]] = set()
 
     async def work(self, channel: AbstractChannel) -> None:
@@ -44,17 +47,13 @@ class KeptSender:
         finally:
             self._channel = None
 
-    def ticket(self) -> Ticket:
-        return Ticket(asyncio.get_running_loop().create_future())
-
-    def put(self, way: Route, encoded: Encoded, ticket: Ticket) -> None:
-        """Into the line; `send` it."""
-        line = self._lines.setdefault((way.exchange, way.key), Line(way))
-        ticket.open += 1
-        line.waiting.append(Parcel(next(self._numbers), encoded, ticket))
-
-    async def send(self, ticket: Ticket, timeout_seconds: float) -> None:
-        """Return when all of the ticket is confirmed. Raises BusUnavailable when that takes too long."""
+    async def send(self, messages: Sequence[tuple[Route, Encoded]], timeout_seconds: float) -> None:
+        """Return when all are confirmed. Raises BusUnavailable when that takes too long."""
+        ticket = Ticket(asyncio.get_running_loop().create_future(), open=len(messages))
+        for way, encoded in messages:
+            line = self._lines.setdefault((way.exchange, way.key), Line(way))
+            line.waiting.append(Parcel(next(self._numbers), encoded, ticket))
+        self._tickets.add(ticket)
         self._send_all()
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -62,17 +61,23 @@ class KeptSender:
         except TimeoutError as error:
             raise BusUnavailable(f"not confirmed within {timeout_seconds:g} s: {ticket.trouble}") from error
         finally:
+            self._tickets.discard(ticket)
             if ticket.open:
-                ticket.done.cancel()
-                for line in self._lines.values():
-                    line.forget(ticket)
+                self._forget(ticket)
 
     async def close(self) -> None:
-        """Wait for what is being sent; the link's end cancels it."""
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=5)
+        """Wait some seconds for what is on its way, then let the others fail."""
+        if self._tickets:
+            await asyncio.wait([ticket.done for ticket in self._tickets], timeout=_CLOSE_SECONDS)
+        for ticket in self._tickets:
+            ticket.fail(BusUnavailable(f"the bus was closed before it was confirmed: {ticket.trouble}"))
         for task in self._sending:
             task.cancel()
+
+    def _forget(self, ticket: Ticket) -> None:
+        ticket.done.cancel()
+        for line in self._lines.values():
+            line.forget(ticket)
 
     def _send_all(self) -> None:
         for key, line in list(self._lines.items()):

@@ -32,7 +32,7 @@ LOGS_MAX_BYTES = 256 * 1024 * 1024
 _DELIVERY_LIMIT = 1_000
 """A last net only: consumers that die with full prefetches count up too (RELIABILITY §2)."""
 _HINT_TTL_MS, _AGENT_HINT_TTL_MS, _AGENT_UNUSED_MS = 60_000, 10_000, 24 * 3600 * 1000
-_HINTS_PER_QUEUE, _HINTS_PER_AGENT = 100_000, 10_000
+_HINTS_PER_QUEUE, _HINTS_PER_CONSUMER = 100_000, 10_000
 _AGENT_QUEUE_PREFIX = port.agent_queue("").name
 
 _EXCHANGES = {IN: "topic", AGENTS: "topic", HINT: "topic", LIVE_EXCHANGE: "topic", DEAD_EXCHANGE: "fanout"}
@@ -50,7 +50,7 @@ def arguments(queue: Queue, logs_max_bytes: int) -> dict[str, Any]:
         return {
             "x-message-ttl": _AGENT_HINT_TTL_MS,
             "x-expires": _AGENT_UNUSED_MS,
-            "x-max-length": _HINTS_PER_AGENT,
+            "x-max-length": _HINTS_PER_CONSUMER,
         }
     if not queue.kept:
         return {"x-message-ttl": _HINT_TTL_MS, "x-max-length": _HINTS_PER_QUEUE}
@@ -105,7 +105,7 @@ class Topology:
 
     async def _make_copy(self, channel: AbstractChannel, queue: Queue) -> str:
         name = f"floe.{queue.name}.{self._name}.{uuid.uuid4().hex[:12]}"
-        limits: dict[str, Any] = {"x-message-ttl": _HINT_TTL_MS, "x-max-length": _HINTS_PER_QUEUE}
+        limits: dict[str, Any] = {"x-message-ttl": _HINT_TTL_MS, "x-max-length": _HINTS_PER_CONSUMER}
         await channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=limits)
         await _bind(channel, queue, name)
         return name

@@ -58,6 +58,12 @@ def test_a_cut_body_is_a_dead_letter(message: m.Message, data: st.DataObject) ->
     assert len(decoded.dead) == 1
 
 
+@given(ex.any_of(m.OutputChunk), st.data())
+def test_cut_output_is_a_dead_letter(message: m.OutputChunk, data: st.DataObject) -> None:
+    body = body_of(message)
+    assert not decode(body[: data.draw(st.integers(0, len(body) - 1))]).messages
+
+
 @pytest.mark.parametrize(
     "bad",
     [b'{"type":"Unheard","id":"x"}', b'{"id":"x"}', b"7", b'{"type":"PendAdded","id":"x"}', b"[]"],

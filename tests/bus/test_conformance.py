@@ -224,6 +224,26 @@ async def test_close_finishes_what_is_in_hand(bus_factory: BusFactory) -> None:
     assert got.ids == ["c1"]
 
 
+async def test_a_handler_may_publish_while_its_bus_closes(bus_factory: BusFactory) -> None:
+    working, watching = await bus_factory(), await bus_factory()
+    got, step = Collector(), asyncio.Event()
+    await watching.subscribe(port.LIVE, got)
+
+    async def relay(_: object) -> None:
+        await step.wait()
+        await working.publish([ex.grew(1)])
+
+    await working.subscribe(port.CONTROL, relay)
+    publishing = asyncio.create_task(watching.publish([ex.cancel(1)]))
+    await asyncio.wait([publishing], timeout=0.1)
+    closing = asyncio.create_task(working.close())
+    await asyncio.sleep(0)
+    step.set()
+    await asyncio.gather(closing, publishing)
+    if working is not watching:
+        await wait_until(lambda: got.ids == ["g1"])
+
+
 async def test_many_publishers_at_once_lose_nothing(bus_factory: BusFactory) -> None:
     got = Collector()
     await (await bus_factory()).subscribe(port.TRIGGERS, got)

@@ -98,6 +98,16 @@ async def test_a_batch_larger_than_the_handler_asked_for_is_handled_in_parts_and
     assert (await rabbit_bus.queue_depths())["floe.control"] == 0
 
 
+async def test_one_acknowledgement_covers_every_body_of_a_batch(rabbit_bus: RabbitBus) -> None:
+    for n in range(5):
+        await rabbit_bus.publish([ex.cancel(n)])
+    got = Collector()
+    subscription = await rabbit_bus.subscribe(port.CONTROL, got)
+    await wait_until(lambda: len(got.ids) == 5)
+    await subscription.stop()
+    assert (await rabbit_bus.queue_depths())["floe.control"] == 0
+
+
 async def test_what_a_stopped_consumer_did_not_handle_is_delivered_to_the_next(rabbit_bus: RabbitBus) -> None:
     failing = Collector(fail=lambda _: True)
     subscription = await rabbit_bus.subscribe(port.CONTROL, failing)
@@ -235,12 +245,23 @@ async def test_a_message_that_no_body_can_carry_is_refused_before_anything_is_se
     with pytest.raises(InvalidInput, match="t2"):
         await rabbit_bus.publish([ex.trigger(1), ex.trigger(2, opts={"x": "\ud800"})])
     with pytest.raises(InvalidInput, match="255"):
-        await rabbit_bus.publish([m.TriggerReceived(id="t3", at=ex.AT, trigger_type="x" * 300)])
+        await rabbit_bus.publish([ex.trigger(1), m.TriggerReceived(id="t3", at=ex.AT, trigger_type="x" * 300)])
     assert (await rabbit_bus.queue_depths())["floe.triggers"] == 0
+
+
+async def test_close_tells_who_still_waits(fresh_vhost: str, raw: AbstractChannel) -> None:
+    bus = RabbitBus(fresh_vhost, name="test", declare=False, publish_timeout_seconds=60)
+    await bus.start()
+    await raw.queue_unbind("floe.control", "floe.in", "control.#")
+    publishing = asyncio.create_task(bus.publish([ex.cancel(1)]))
+    await asyncio.wait([publishing], timeout=0.1)
+    await bus.close()
+    with pytest.raises(BusUnavailable, match="closed"):
+        await publishing
 
 
 async def test_a_hint_that_no_body_can_carry_is_dropped(rabbit_bus: RabbitBus) -> None:
     got = Collector()
     await rabbit_bus.subscribe(port.DISPATCHER, got)
-    await rabbit_bus.publish([m.PendAdded(id="\ud800", at=ex.AT, run="r"), ex.pend(1)])
+    await rabbit_bus.publish([m.PendAdded(id="\ud800", at=ex.AT, run="r"), ex.stop(1, "x" * 300), ex.pend(1)])
     await wait_until(lambda: got.ids == ["p1"])

@@ -126,6 +126,25 @@ async def test_every_kind_of_consumer_resumes_and_a_publish_outlasts_the_cut(
     await wait_until(all_arrive, what="one of each")
 
 
+async def test_a_publish_outlasts_a_connection_that_heartbeats_find_dead(own_rabbit: PrivateRabbit) -> None:
+    with own_rabbit.fresh_vhost() as url:
+        bus = RabbitBus(f"{url}?heartbeat=1", name="dead", publish_timeout_seconds=60)
+        await bus.start()
+        got = Collector()
+        await bus.subscribe(port.CONTROL, got)
+        own_rabbit.pause()
+        try:
+            publishing = asyncio.create_task(bus.publish([ex.cancel(1)]))
+            await wait_until(lambda: not bus.connected, timeout=20, what="the connection is found dead")
+            await asyncio.wait([publishing], timeout=0.2)
+            assert not publishing.done()
+        finally:
+            own_rabbit.resume()
+        await publishing
+        await wait_until(lambda: "c1" in got.ids)
+        await bus.close()
+
+
 async def test_a_short_memory_stops_publishers_but_not_consumers_nor_hints(
     own_rabbit: PrivateRabbit, buses: Callable[..., Awaitable[RabbitBus]]
 ) -> None:
