@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.cli.client import Client, path_of
+from services.cli.progress import FINAL
 from shared.errors import FloeError, Unavailable
 
 _MOST_LOGS = 64
@@ -20,6 +21,8 @@ _LOG_SILENT_SECONDS = 120.0
 _LOGS_GRACE_SECONDS = 10.0
 _CHECK_SECONDS, _CHECK_SECONDS_UNCONNECTED = 5.0, 0.5
 _LONGEST_PAUSE = 2.0
+_END_SECONDS = 1.0
+"""How long after a log's end the end of its node may be heard of."""
 _WITHOUT_LOG = ("data", "timer", "end", "all", "any", "one")
 
 
@@ -73,6 +76,8 @@ class Watch:
         self._slots = threading.BoundedSemaphore(_MOST_LOGS)
         self._seq, self._ended, self._open_logs = 0, False, 0
         self._connected = threading.Event()
+        self._over: dict[str, list[threading.Event]] = {}
+        """By node: to be set once its end has been heard of."""
         self._checked_at, self._heard_at = 0.0, time.monotonic()
 
     def happenings(self) -> Iterator[Happening]:
@@ -116,10 +121,18 @@ class Watch:
         opts = event.get("opts") or {}
         node = str((event.get("source") or {}).get("id", ""))
         if event["tag"] == "sys.node.start" and self._types.get(node) not in _WITHOUT_LOG:
-            self._open_logs += 1
-            threading.Thread(target=self._read_log, args=(node, int(opts["activation"])), daemon=True).start()
+            self._open_log(node, int(opts["activation"]))
         self._ended = event["tag"] == "sys.end.all"
+        if self._ended or opts.get("status") in FINAL or str(event["tag"]).startswith("task."):
+            for over in [over for name, each in self._over.items() if self._ended or name == node for over in each]:
+                over.set()
         return Happened(event)
+
+    def _open_log(self, node: str, n: int) -> None:
+        self._open_logs += 1
+        over = threading.Event()
+        self._over.setdefault(node, []).append(over)
+        threading.Thread(target=self._read_log, args=(node, n, over), daemon=True).start()
 
     def _check(self) -> Iterator[Happened]:
         """Ask for events now and then: a stream may be silent because it lost what came last."""
@@ -168,7 +181,8 @@ class Watch:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _read_log(self, node: str, n: int) -> None:
+    def _read_log(self, node: str, n: int, over: threading.Event) -> None:
+        """A stream that ends before the node does was ended by a server that stops: it is taken up again."""
         offset, pause = 0, 0.1
         path = path_of("runs", self._ref, "nodes", node, "log")
         with self._slots:
@@ -181,7 +195,8 @@ class Watch:
                             offset += len(data)
                             pause = 0.1
                             self._queue.put(Printed(node, n, data))
-                    break
+                    if over.wait(_END_SECONDS):
+                        break
                 except Unavailable:
                     time.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
