@@ -67,6 +67,11 @@ class Watch:
             self._wake.clear()
         return taken
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be taken."""
+        return len(self._came)
+
     def offer(self, message: Message) -> None:
         """Put a message in, or note that it was missed; the queue is emptied then, what is in it has a gap anyway."""
         if len(self._came) >= self.capacity:
