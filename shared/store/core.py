@@ -51,8 +51,12 @@ class CoreStore(ABC):
         """As `_read`, where the output is."""
 
     @abstractmethod
-    async def _write_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `_write`, where the output is."""
+    async def _prune(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `_write`, for what is long and can wait."""
+
+    @abstractmethod
+    async def _prune_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `_prune`, where the output is."""
 
     async def definition(self, definition: str) -> Flow:
         return await self._read(flow_queries.one_definition, definition)
@@ -93,11 +97,11 @@ class CoreStore(ABC):
     async def prune(self, keep_runs_days: int, keep_triggers_days: int, limit: int) -> int:
         gone = 0
         if keep_runs_days > 0 and (numbers := await self._read(prune.old_runs, keep_runs_days, limit)):
-            gone += await self._write_logs(prune.delete_logs, numbers)
-            gone += await self._write(prune.delete_runs, numbers)
+            gone += await self._prune_logs(prune.delete_logs, numbers)
+            gone += await self._prune(prune.delete_runs, numbers)
         if keep_triggers_days > 0:
-            gone += await self._write(prune.delete_triggers, keep_triggers_days, limit)
-        return gone + await self._write(prune.delete_leftovers, limit)
+            gone += await self._prune(prune.delete_triggers, keep_triggers_days, limit)
+        return gone + await self._prune(prune.delete_leftovers, limit)
 
     async def agents(self) -> tuple[datetime, Sequence[AgentRow]]:
         return await self._read(hosts.all_agents)

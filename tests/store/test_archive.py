@@ -147,11 +147,11 @@ async def test_sqlite_reads_by_index(tmp_path: Path) -> None:
         connection.execute(f"UPDATE counter SET value = {ARCHIVE + 1000} WHERE name = 'run'")
     said: set[str] = set()
     files.main.raw.set_trace_callback(said.add)
-    for engine in (files.readers, files.log_readers):
+    for engine in (files.reader, files.log_reader):
         event.listen(engine, "connect", lambda raw, _: raw.set_trace_callback(said.add))
         engine.dispose()
     await use_everything(store, ref)
-    plans = await store._files.main.raw_call(lambda raw: [plan for sql in sorted(said) for plan in explain(raw, sql)])
+    plans = await store._files.main.raw_aside(lambda raw: [plan for sql in sorted(said) for plan in explain(raw, sql)])
     await store.close()
     assert len(said) > 50
     assert [each for each in plans if is_scan(each)] == []

@@ -94,7 +94,10 @@ class PostgresStore(CoreStore):
     async def _write(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await again(lambda: self._call(self._connections.engine, query, *args, **kwargs))
 
-    async def _write_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _prune(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._write(query, *args, **kwargs)
+
+    async def _prune_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._write(query, *args, **kwargs)
 
     async def _call(self, engine: AsyncEngine, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import StaticPool
 
 from shared.placement import AgentRow, PlacementView
 from shared.runs.refs import RunRef
@@ -21,7 +20,8 @@ from shared.store.sqlite.files import LOGS, MAIN, connect, errors
 from shared.store.sqlite.hub import Numbers, SqliteHubTransaction
 from shared.store.sqlite.writer import Writer
 
-_READERS = 2
+_LITTLE_OUTPUT = 64 * 1024
+"""Bytes that are stored in the loop; more goes to the thread."""
 _LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -67,7 +67,11 @@ class SqliteStore(CoreStore):
         return await self._read(_view, limit)
 
     async def append_output(self, chunks: Sequence[LogChunk]) -> Mapping[tuple[RunRef, int], int]:
-        return await self._files.logs.raw_call(logs.append, chunks)
+        writer = self._files.logs
+        if sum(len(chunk.data) for chunk in chunks) > _LITTLE_OUTPUT:
+            return await writer.raw_aside(lambda connection: logs.append(connection, chunks))
+        async with writer.transaction() as connection:
+            return logs.append(connection, chunks)
 
     @property
     def _files(self) -> "_Opened":
@@ -76,16 +80,19 @@ class SqliteStore(CoreStore):
         return self._open
 
     async def _read(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._files.read(self._files.readers, lambda connection: query(connection, *args, **kwargs))
+        return _read(self._files.reader, lambda connection: query(connection, *args, **kwargs))
 
     async def _read_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._files.read(self._files.log_readers, lambda connection: query(connection, *args, **kwargs))
+        return _read(self._files.log_reader, lambda connection: query(connection, *args, **kwargs))
 
     async def _write(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await again(lambda: self._files.main.run(lambda connection: query(connection, *args, **kwargs)))
 
-    async def _write_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await again(lambda: self._files.logs.run(lambda connection: query(connection, *args, **kwargs)))
+    async def _prune(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await again(lambda: self._files.main.run_aside(lambda connection: query(connection, *args, **kwargs)))
+
+    async def _prune_logs(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await again(lambda: self._files.logs.run_aside(lambda connection: query(connection, *args, **kwargs)))
 
 
 def _view(connection: Connection, limit: int) -> PlacementView:
@@ -95,37 +102,26 @@ def _view(connection: Connection, limit: int) -> PlacementView:
 
 
 class _Opened:
-    """The open files."""
+    """The open files. Reads run in the loop: each takes a few rows by index, and has the reader to itself."""
 
     def __init__(self, directory: Path) -> None:
         self.main, self.logs = Writer(directory / MAIN), Writer(directory / LOGS)
-        self.readers, self.log_readers = _readers(directory / MAIN), _readers(directory / LOGS)
-        self._threads = ThreadPoolExecutor(2 * _READERS, thread_name_prefix="floe-reader")
-
-    async def read(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        with errors():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, _read, engine, work)
+        self.reader, self.log_reader = _reader(directory / MAIN), _reader(directory / LOGS)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
-        self.readers.dispose()
-        self.log_readers.dispose()
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.main.close)
-            stack.push_async_callback(self.logs.close)
+        self.reader.dispose()
+        self.log_reader.dispose()
+        try:
+            await self.main.close()
+        finally:
+            await self.logs.close()
 
 
-def _readers(path: Path) -> Engine:
-    return create_engine(
-        "sqlite://",
-        creator=partial(connect, path, writer=False),
-        poolclass=QueuePool,
-        pool_size=_READERS,
-        max_overflow=0,
-    )
+def _reader(path: Path) -> Engine:
+    return create_engine("sqlite://", creator=partial(connect, path, writer=False), poolclass=StaticPool)
 
 
 def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
-    with engine.connect() as connection:
+    with errors(), engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         return work(connection)

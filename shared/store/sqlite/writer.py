@@ -1,7 +1,8 @@
 """The one connection that writes a file, its lock, and the thread that waits for the disk.
 
-Statements of the hot path run where they are called: they touch memory and take microseconds. What may wait for the
-disk, or for another process (COMMIT, a BEGIN that finds the file locked), runs in the thread, so that the loop goes on.
+Statements run where they are called: they touch memory and take microseconds. What may wait for the disk or for
+another process (a COMMIT when the disk is slow, a BEGIN that finds the file locked), and what is long by nature, runs
+in the thread, so that the loop goes on.
 """
 
 import asyncio
@@ -10,15 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from shared.store.port import StoreUnavailable
 from shared.store.sqlite.files import BUSY_SECONDS, connect, errors
+from shared.store.sqlite.pace import Pace
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -28,9 +29,10 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.raw = connect(path, writer=True)
         self.raw.execute("PRAGMA busy_timeout = 0")
-        self._engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
+        self._core = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool).connect()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"floe-{path.stem}-writer")
         self._lock = asyncio.Lock()
+        self._pace = Pace()
         self._closed = False
 
     @asynccontextmanager
@@ -40,38 +42,40 @@ class Writer:
             await self._begin()
             try:
                 yield self.raw
-                await self._in_thread(self.raw.commit)
+                await self._commit()
             finally:
-                if self.raw.in_transaction:
-                    self.raw.rollback()
+                self._roll_back()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """One transaction of Core statements, all of it in the thread."""
+        """One transaction of Core statements."""
+        async with self.transaction():
+            return work(self._core)
+
+    async def run_aside(self, work: Callable[[Connection], T]) -> T:
+        """The same for what is long: all of it in the thread."""
         async with self._alone():
-            return await self._in_thread(lambda: self._core(work))
+            return await self._in_thread(lambda: self._whole(lambda: work(self._core)))
+
+    async def raw_aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same with raw statements."""
+        async with self._alone():
+            return await self._in_thread(lambda: self._whole(lambda: work(self.raw)))
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
-        """As `run`, with foreign keys off: batch mode makes a table anew, which others may point at."""
+        """As `run_aside`, with foreign keys off: batch mode makes a table anew, which others may point at."""
         async with self._alone():
             self.raw.execute("PRAGMA foreign_keys = OFF")
             try:
-                return await self._in_thread(lambda: self._core(work))
+                return await self._in_thread(lambda: self._whole(lambda: work(self._core)))
             finally:
                 self.raw.execute("PRAGMA foreign_keys = ON")
-
-    async def raw_call(
-        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """One transaction of raw statements, all of it in the thread."""
-        async with self._alone():
-            return await self._in_thread(lambda: self._committed(lambda: work(self.raw, *args, **kwargs)))
 
     async def close(self) -> None:
         """Wait for what is in hand, and let go of the file."""
         async with self._lock:
             self._closed = True
-            await self._in_thread(self._engine.dispose)
-            self.raw.close()
+            self._core.close()
+            await self._in_thread(self.raw.close)  # the last one to close copies the write-ahead log into the file
             self._thread.shutdown()
 
     @asynccontextmanager
@@ -109,16 +113,27 @@ class Writer:
         finally:
             self.raw.execute("PRAGMA busy_timeout = 0")
 
-    def _committed(self, work: Callable[[], T]) -> T:
+    async def _commit(self) -> None:
+        if self._pace.in_loop:
+            with self._pace.measured():
+                self._commit_now()
+        else:
+            await self._in_thread(self._commit_now)
+
+    def _commit_now(self) -> None:
+        self._core.commit()  # nothing, unless Core statements ran
+        self.raw.commit()
+
+    def _roll_back(self) -> None:
+        self._core.rollback()
+        if self.raw.in_transaction:
+            self.raw.rollback()
+
+    def _whole(self, work: Callable[[], T]) -> T:
         self._begin_patiently()
         try:
             result = work()
-            self.raw.commit()
+            self._commit_now()
             return result
         finally:
-            if self.raw.in_transaction:
-                self.raw.rollback()
-
-    def _core(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection:
-            return self._committed(lambda: work(connection))
+            self._roll_back()
