@@ -55,6 +55,9 @@ class ApiService:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._end_serving(self._serving)
+            for connection in list(self._server.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
         await self._desk.stop()
         if self._socket is not None:
             self._socket.close()
