@@ -55,6 +55,8 @@ class Owners:
         return found
 
     def _owner(self, proc: tree.Proc, tasks: dict[str, Task]) -> str | None:
+        """Whose an orphan is: by having been seen before, its environment, session or group, its output, or because
+        there is only one task. What gave up all of these while others run is ended when the last task is."""
         known = self._seen.get((proc.pid, proc.born))
         if known in tasks:
             return known
@@ -62,7 +64,8 @@ class Owners:
         for task in tasks.values():
             if mark == task.marker or task.leader in (proc.sid, proc.pgid):
                 return task.key
-        return _holder(proc, (task for task in tasks.values() if task.pipe))
+        found = _holder(proc, (task for task in tasks.values() if task.pipe))
+        return next(iter(tasks)) if found is None and len(tasks) == 1 else found
 
 
 def _holder(proc: tree.Proc, tasks: Iterable[Task]) -> str | None:

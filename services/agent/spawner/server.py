@@ -221,6 +221,8 @@ class Server:
             return
         del self._tasks[task.key]
         self._tell({"is": "ended", "key": task.key, "end": end})
+        if self._left and not self._tasks:
+            self._reap()
 
     def _stop(self, task: Task | None, grace: float, why: str) -> None:
         if task and not task.stopping:

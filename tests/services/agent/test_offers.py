@@ -1,11 +1,15 @@
 """An offer becomes one process at most, and exactly one end (ARCHITECTURE §2, Offers)."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from services.agent.journal import Journal
+from services.agent.records import Accepted
 from services.agent.service import AgentService
+from services.agent.spawner.server import boot_ms
 from shared.bus import messages as m
 from shared.errors import ConfigurationError
 from tests.services.agent.conftest import Make
@@ -152,3 +156,33 @@ async def test_a_name_that_could_leave_the_root_is_not_taken(agent: AgentService
     await hub.offer("h-2")
     await hub.ended("h-2")
     assert hub.kinds("../h-1") == hub.kinds("h-1") == []
+
+
+async def test_an_offer_that_waited_too_long_is_not_taken(agent: AgentService, hub: Hub) -> None:
+    offer = await hub.offer("h-1")
+    await hub.ended("h-1")
+    late = m.TaskOffered(**{**{name: getattr(offer, name) for name in offer.__struct_fields__}, "run": "h-2"})
+    agent._take([late], boot_ms() - 5_001)
+    await hub.offer("h-3")
+    await hub.ended("h-3")
+    assert hub.kinds("h-2") == []
+
+
+async def test_a_start_from_before_the_machines_restart_is_lost(make_agent: Make, hub: Hub, tmp_path: Path) -> None:
+    """Whether it was started is not known: what a crash leaves of unsynced files proves nothing."""
+    hub.settles = False
+    first = make_agent()
+    await first.start()
+    offer = await hub.offer("h-1")
+    await hub.ended("h-1")
+    await first.stop()
+    shutil.rmtree(tmp_path / "root/journal")
+    shutil.rmtree(tmp_path / "root/tasks")
+    journal = Journal(tmp_path / "root/journal")
+    journal.append([Accepted("h-1/1", 0.0, "another boot", offer)])
+    journal.close()
+    hub.reports.clear()
+    hub.logs.clear()
+    hub.settles = True
+    await make_agent().start()
+    assert (await hub.ended("h-1")).error == "the host was restarted"

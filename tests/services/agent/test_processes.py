@@ -33,14 +33,52 @@ async def test_a_stop_ends_every_process_also_those_in_other_sessions(agent: Age
     assert with_marker(agent) == []
 
 
+HIDING = "env -i setsid /bin/sh -c 'echo $$ > {file}; exec sleep 1000'"
+
+
+async def hidden(path: Path) -> tree.Proc:
+    """The process that wrote its pid there."""
+    pid = await wait_until(lambda: path.exists() and path.read_text().strip(), what="the hidden process")
+    found = tree.read(int(pid))
+    assert found is not None
+    return found
+
+
 async def test_a_process_without_environment_or_session_of_its_task_is_ended_too(
     agent: AgentService, hub: Hub, tmp_path: Path
 ) -> None:
-    await hub.offer("h-1", sh=f"(env -i setsid /bin/sh -c 'echo $$ > {tmp_path}/pid; sleep 1000' &) ; exit 0")
-    end = await hub.ended("h-1")
-    assert end.status == 0
-    pid = int((tmp_path / "pid").read_text() or 0) if (tmp_path / "pid").exists() else 0
-    assert not pid or tree.read(pid) is None
+    """Others run meanwhile; what still gives it away is the output that it holds."""
+    await hub.offer("h-2", sh="echo up; sleep 1000")
+    await hub.prints(b"up\n", "h-2")
+    await hub.offer("h-1", sh=f"({HIDING.format(file=tmp_path / 'pid')} &) ; sleep 1000")
+    proc = await hidden(tmp_path / "pid")
+    await hub.ask_to_stop("h-1")
+    await hub.ended("h-1")
+    assert tree.read(proc.pid) is None
+    assert hub.finished("h-2") is None
+
+
+async def test_a_process_that_gave_up_everything_is_ended_with_the_only_task(
+    agent: AgentService, hub: Hub, tmp_path: Path
+) -> None:
+    await hub.offer("h-1", sh=f"({HIDING.format(file=tmp_path / 'pid')} >/dev/null 2>&1 &) ; sleep 1000")
+    proc = await hidden(tmp_path / "pid")
+    await hub.ask_to_stop("h-1")
+    await hub.ended("h-1")
+    assert tree.read(proc.pid) is None
+
+
+async def test_what_cannot_be_told_apart_is_ended_after_the_last_task(
+    agent: AgentService, hub: Hub, tmp_path: Path
+) -> None:
+    await hub.offer("h-1", sh="echo up; sleep 1000")
+    await hub.prints(b"up\n", "h-1")
+    await hub.offer("h-2", sh=f"({HIDING.format(file=tmp_path / 'pid')} >/dev/null 2>&1 &) ; sleep 0.2")
+    proc = await hidden(tmp_path / "pid")
+    await hub.ended("h-2")
+    await hub.ask_to_stop("h-1")
+    await hub.ended("h-1")
+    await wait_until(lambda: tree.read(proc.pid) is None, what="the hidden process gone")
 
 
 async def test_what_ignores_terminate_is_killed_after_the_grace(make_agent: Make, hub: Hub) -> None:

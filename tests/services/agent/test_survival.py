@@ -44,6 +44,10 @@ class Lone:
         self._process.kill()
         self.close()
 
+    def send(self, number: int) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
     def close(self) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -110,6 +114,16 @@ def test_an_end_nobody_saw_is_found_on_disk(lone: Lone, tmp_path: Path) -> None:
     wait_until_blocking(lambda: lone.whole("h-1", 1), what="its end with its log")
     assert lone.finished("h-1", 1) is not None
     assert lone.log("h-1", 1).endswith(b"up\ndown\nexited with status: 6\n")
+
+
+def test_an_agent_that_paused_goes_on_with_its_spawner(lone: Lone) -> None:
+    lone.offer("h-1", 1, "seq 1 5000; echo up; sleep 0.5; seq 1 5000; exit 3")
+    wait_until_blocking(lambda: b"up\n" in lone.log("h-1", 1), what="its output")
+    lone.send(signal.SIGSTOP)
+    wait_until_blocking((lone.root / "tasks/h-1.1/end").exists, what="its end on disk")
+    lone.send(signal.SIGCONT)
+    wait_until_blocking(lambda: lone.whole("h-1", 1), what="its end with its log")
+    assert lone.log("h-1", 1).endswith(b"\n4999\n5000\nexited with status: 3\n")
 
 
 def test_killed_at_random_nothing_starts_twice_and_nothing_is_lost(lone: Lone, tmp_path: Path) -> None:
