@@ -8,24 +8,11 @@ from shared.placement import AgentRow, ClaimRow, PendRow
 from shared.runs.refs import make_ref
 from shared.store.codec import clean, dumps, loads, tags_of, tags_text
 from shared.store.rows import Row, Times
+from shared.store.tables import agent
 
 TAG_SETS_KEPT = 20
 
-AGENT = (
-    "host",
-    "tags",
-    "slots",
-    "state",
-    "draining",
-    "running",
-    "version",
-    "installation",
-    "incarnation",
-    "ephemeral",
-    "last_seen_at",
-    "disk_free_bytes",
-    "tag_sets",
-)
+AGENT = tuple(agent.columns.keys())
 BEATEN = tuple(column for column in AGENT if column not in {"host", "draining"})
 """What a beat overwrites."""
 BEATING = frozenset({"up", "away"})

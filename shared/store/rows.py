@@ -1,4 +1,4 @@
-"""Runs, activations, events and timers as rows, and back. A row is a tuple in the order of the columns named here.
+"""Runs, activations, events and triggers as rows, and back. A row is a tuple in the order of the table's columns.
 
 `Times` is how a database keeps a time: PostgreSQL's driver takes and gives aware datetimes, SQLite whole microseconds.
 """
@@ -13,6 +13,7 @@ from shared.runs.refs import RunNumber, RunRef, make_ref, number_of
 from shared.runs.state import Activation, RunState, merge_index
 from shared.store.codec import clean, clean_or_none, dumps, from_micros, loads, tags_of, tags_text, to_micros
 from shared.store.port import RunFacts, StoredRun, TriggerRow, Verdict
+from shared.store.tables import activation, run, run_event, trigger_event
 
 Row = Sequence[Any]
 
@@ -32,76 +33,13 @@ def _same(at: datetime | None) -> datetime | None:
 AS_IS = Times(_same, _same)
 AS_MICROS = Times(to_micros, from_micros)
 
-RUN_FIXED = (
-    "number",
-    "hub",
-    "flow",
-    "ver",
-    "definition",
-    "trigger_id",
-    "trigger_type",
-    "trigger_node",
-    "host_tags",
-    "resource_tags",
-    "reuse_space",
-    "created_at",
-)
-RUN_MOVING = (
-    "phase",
-    "outcome",
-    "reason",
-    "host",
-    "epoch",
-    "host_lost",
-    "rev",
-    "seq",
-    "next_n",
-    "out",
-    "waiting",
-    "started_at",
-    "ended_at",
-)
-RUN = RUN_FIXED + RUN_MOVING
+RUN = tuple(run.columns.keys())
+RUN_FIXED, RUN_MOVING = RUN[: RUN.index("phase")], RUN[RUN.index("phase") :]
+"""What is written once, and what each step writes."""
+ACTIVATION = tuple(activation.columns.keys())
+EVENT = tuple(run_event.columns.keys())
+TRIGGER = tuple(trigger_event.columns.keys())
 _HUB, _HOST, _EPOCH, _REV = RUN.index("hub"), RUN.index("host"), RUN.index("epoch"), RUN.index("rev")
-ACTIVATION = (
-    "run",
-    "n",
-    "node",
-    "type",
-    "phase",
-    "open",
-    "process",
-    "accepted",
-    "stopping",
-    "recording",
-    "queued_at",
-    "started_at",
-    "stopped_at",
-    "due_at",
-    "status",
-    "result",
-    "reason",
-    "log_length",
-    "touched_at",
-    "opts",
-    "came",
-    "vals",
-)
-EVENT = ("run", "seq", "tag", "source_class", "source_id", "good", "at", "opts")
-TRIGGER = (
-    "id",
-    "type",
-    "state",
-    "flow",
-    "ver",
-    "node",
-    "broadcast",
-    "actor",
-    "received_at",
-    "opts",
-    "verdicts",
-    "runs",
-)
 
 
 def run_fixed(facts: RunFacts, state: RunState, now: datetime, times: Times) -> tuple[Any, ...]:

@@ -66,6 +66,13 @@ async def test_every_change_raises_the_generation(store: Store) -> None:
         assert await transaction.flow_generation() == seen[-1]
 
 
+async def test_known_flows_are_not_read_again(store: Store) -> None:
+    await store.put_flow(a_flow(), source="api")
+    known, flows = await store.latest_flows(known=0)
+    assert [each.flow for each in flows] == [a_flow()]
+    assert await store.latest_flows(known) == (known, [])
+
+
 async def test_flows_that_left_their_source_lose_their_triggers(store: Store) -> None:
     for name, source in (("a", "conf"), ("b", "conf"), ("c", "api")):
         await store.put_flow(a_flow(name), source=source)

@@ -1,7 +1,5 @@
 """When a commit may run in the loop, and how often a transaction is tried again."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from shared.store import retry
@@ -12,10 +10,10 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(pace.time, "perf_counter", lambda: now[0])
-    yield now
+    return now
 
 
 def commit(paced: pace.Pace, clock: list[float], seconds: float) -> bool:

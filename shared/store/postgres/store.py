@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Connection, text
@@ -13,7 +14,7 @@ from shared.placement import AgentRow, PlacementView
 from shared.runs.refs import RunRef
 from shared.store import schema
 from shared.store.core import CoreStore, P, Query, T
-from shared.store.port import HubTransaction, LogChunk, PlacementTransaction, StoreUnavailable
+from shared.store.port import HubTransaction, LogChunk, PlacementTransaction, Store, StoreUnavailable
 from shared.store.postgres import logs, placement
 from shared.store.postgres.connections import Connections
 from shared.store.postgres.errors import errors
@@ -120,3 +121,7 @@ def _migrate(connection: Connection) -> bool:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     schema.bring_up(connection, "all")
     return True
+
+
+if TYPE_CHECKING:  # the promise, held by the type checker
+    _: Store = PostgresStore("")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
@@ -13,7 +14,7 @@ from shared.placement import AgentRow, PlacementView
 from shared.runs.refs import RunRef
 from shared.store import schema
 from shared.store.core import CoreStore, P, Query, T
-from shared.store.port import HubTransaction, LogChunk, PlacementTransaction, StoreUnavailable
+from shared.store.port import HubTransaction, LogChunk, PlacementTransaction, Store, StoreUnavailable
 from shared.store.retry import again
 from shared.store.sqlite import logs, placement
 from shared.store.sqlite.files import LOGS, MAIN, connect, errors
@@ -125,3 +126,7 @@ def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
     with errors(), engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         return work(connection)
+
+
+if TYPE_CHECKING:  # the promise, held by the type checker
+    _: Store = SqliteStore(Path())
