@@ -5,19 +5,26 @@ An event's name is dotted and past tense (`run.adopted`), everything else is a k
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
+from urllib.parse import unquote, urlsplit
 
 import orjson
 import structlog
 
 _LOUD = ("aio_pika", "aiormq", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "uvicorn.access")
+_SHORTEST_SECRET = 6
 _SHORT_TIME, _LONG_TIME = "%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-def configure_logs(form: Literal["text", "json"], level: str, stream: TextIO | None = None) -> None:
-    """Set up every logger of the process, those of libraries too. Calling it again replaces the former set-up."""
+def configure_logs(
+    form: Literal["text", "json"], level: str, stream: TextIO | None = None, hide: Collection[str] = ()
+) -> None:
+    """Set up every logger of the process, those of libraries too. Calling it again replaces the former set-up.
+
+    `hide`: values that no line may hold; of a url its password.
+    """
     out = stream or sys.stderr
     number = getattr(logging, level.upper())
     structlog.configure(
@@ -25,6 +32,7 @@ def configure_logs(form: Literal["text", "json"], level: str, stream: TextIO | N
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _error_in_a_line if form == "text" else structlog.processors.format_exc_info,
+            _Masked(hide),
             _as_json if form == "json" else _TextLines(short=out.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -32,6 +40,21 @@ def configure_logs(form: Literal["text", "json"], level: str, stream: TextIO | N
         cache_logger_on_first_use=False,
     )
     _adopt_library_logs(number)
+
+
+class _Masked:
+    """A net below everybody's care: secrets that got into a line after all are starred out."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        passwords = [unquote(urlsplit(each).password or "") if "://" in each else each for each in secrets]
+        self._secrets = [each for each in passwords if len(each) >= _SHORTEST_SECRET]
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for secret in self._secrets:
+            for key, value in event.items():
+                if isinstance(value, str) and secret in value:
+                    event[key] = value.replace(secret, "***")
+        return event
 
 
 class _TextLines:

@@ -33,7 +33,9 @@ def begin(
     dotenv = read_dotenv()
     settings = read_settings(flags, os.environ, dotenv, common)
     known = {**dotenv, **os.environ}
-    configure_logs(settings.log, settings.log_level if known.get("FLOE_LOG_LEVEL") else log_level or "info")
+    configure_logs(
+        settings.log, settings.log_level if known.get("FLOE_LOG_LEVEL") else log_level or "info", hide=settings.secrets
+    )
     for name, near in unknown_names(known):
         log.warning("settings.unknown", name=name, **({"did_you_mean": near} if near else {}))
     hide.hide(settings.secrets, secret_names())

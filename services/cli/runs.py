@@ -11,8 +11,9 @@ from services.cli.completion import flow_ids, run_refs
 from services.cli.follow import Follower, run_detail
 from services.cli.options import Remote, all_items, client_command, parse_pairs, reasons_of, resolve_run
 from services.cli.printable import Lines, printable
-from services.cli.progress import answer_command, form_lines
+from services.cli.progress import FINAL, answer_command, form_lines
 from services.cli.render import coloured, local_time, show, table, took
+from services.cli.watch import follow_log
 
 _FAILED = ("bad", "error")
 _LOG_END_LINES, _LOG_END_BYTES = 20, 16 * 1024
@@ -118,13 +119,12 @@ def logs_command(remote: Remote, run: str, node: str | None, follow: bool, activ
     """What a run's tasks printed; of one node alone without its name in front of each line."""
     ref = resolve_run(remote.client, run)
     if node is not None:
-        _print_log(remote.client, ref, node, follow=follow, activation=activation, raw=raw, label="")
-        return
-    if follow:
+        _print(_log(remote.client, ref, node, follow, activation), raw, "")
+    elif follow:
         Follower(remote, ref, raw=raw).follow()
-        return
-    for item in _in_order_of_start(run_detail(remote.client, ref)):
-        _print_log(remote.client, ref, item, follow=False, activation=None, raw=raw, label="" if raw else f"[{item}] ")
+    else:
+        for item in _in_order_of_start(run_detail(remote.client, ref)):
+            _print(_log(remote.client, ref, item, False, None), raw, f"[{item}] ")
 
 
 def _in_order_of_start(run: dict[str, Any]) -> list[str]:
@@ -132,27 +132,29 @@ def _in_order_of_start(run: dict[str, Any]) -> list[str]:
     return [str(node["id"]) for node in sorted(begun, key=lambda node: str(node["started_at"]))]
 
 
-def _print_log(
-    client: Client, ref: str, node: str, *, follow: bool, activation: int | None, raw: bool, label: str
-) -> None:
-    path = path_of("runs", ref, "nodes", node, "log")
-    with client.stream(path, silent_seconds=120, follow=follow or None, activation=activation) as stream:
-        if raw:
-            for data in stream.chunks():
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-            return
-        for text in _lines(stream.chunks()):
-            sys.stdout.write(f"{label}{text}\n")
-    sys.stdout.flush()
+def _log(client: Client, ref: str, node: str, follow: bool, activation: int | None) -> Iterator[bytes]:
+    if follow:
+        yield from follow_log(client, ref, node, activation, lambda: _is_done(run_detail(client, ref), node))
+        return
+    with client.stream(path_of("runs", ref, "nodes", node, "log"), silent_seconds=120, activation=activation) as stream:
+        yield from stream.chunks()
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+def _is_done(run: dict[str, Any], node: str) -> bool:
+    states = {str(item["id"]): str(item.get("status")) for item in run.get("nodes", [])}
+    return run.get("phase") == "archive" or states.get(node, "idle") in (*FINAL, "idle")
+
+
+def _print(log: Iterator[bytes], raw: bool, label: str) -> None:
     lines = Lines()
-    for data in chunks:
-        yield from lines.feed(data)
+    for data in log:
+        if raw:
+            sys.stdout.buffer.write(data)
+        else:
+            sys.stdout.writelines(f"{label}{text}\n" for text in lines.feed(data))
         sys.stdout.flush()
-    yield from lines.finish()
+    sys.stdout.writelines(f"{label}{text}\n" for text in lines.finish())
+    sys.stdout.flush()
 
 
 @click.command("cancel")

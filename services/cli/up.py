@@ -13,7 +13,7 @@ import click
 
 from services.cli.conf import Configuration, read_configuration, store_flows
 from services.cli.heartbeat import Heartbeat
-from services.cli.options import DEFAULT_SERVER
+from services.cli.options import DEFAULT_SERVER, read_dotenv
 from services.cli.process import (
     begin,
     bus_part,
@@ -48,9 +48,8 @@ def up_command(conf: tuple[Path, ...], **flags: str | None) -> None:
 
     With FLOE_DATABASE_URL or FLOE_AMQP_URL set it uses PostgreSQL and RabbitMQ instead.
     """
-    if not conf and os.environ.get("FLOE_CONF"):
-        conf = (Path(os.environ["FLOE_CONF"]),)
-    configuration = read_configuration(conf)
+    named = os.environ.get("FLOE_CONF") or read_dotenv().get("FLOE_CONF")
+    configuration = read_configuration(conf or ((Path(named),) if named else ()))
     settings = begin(flags, configuration.common, log_level="warning" if sys.stderr.isatty() else "info")
     make_root(settings.root)
     lock = lock_root(settings.root)

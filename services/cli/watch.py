@@ -7,7 +7,7 @@ stream missed is read from the run's event log. So a server that restarts costs 
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,25 +182,32 @@ class Watch:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _read_log(self, node: str, n: int, over: threading.Event) -> None:
-        """A stream that ends before the node does was ended by a server that stops: it is taken up again."""
-        offset, pause = 0, 0.1
-        path = path_of("runs", self._ref, "nodes", node, "log")
         with self._slots:
-            while True:
-                try:
-                    with self._client.stream(
-                        path, silent_seconds=_LOG_SILENT_SECONDS, offset=offset, follow=True, activation=n
-                    ) as stream:
-                        for data in stream.chunks():
-                            offset += len(data)
-                            pause = 0.1
-                            self._queue.put(Printed(node, n, data))
-                    if over.wait(_END_SECONDS):
-                        break
-                except Unavailable:
-                    time.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
-                except FloeError as error:
-                    self._queue.put(Printed(node, n, f"[no log: {error}]\n".encode()))
-                    break
+            try:
+                for data in follow_log(self._client, self._ref, node, n, lambda: over.wait(_END_SECONDS)):
+                    self._queue.put(Printed(node, n, data))
+            except FloeError as error:
+                self._queue.put(Printed(node, n, f"[no log: {error}]\n".encode()))
         self._queue.put(Printed(node, n, b""))
+
+
+def follow_log(client: Client, ref: str, node: str, n: int | None, is_over: Callable[[], bool]) -> Iterator[bytes]:
+    """A node's output until its end, taken up again where a connection broke.
+
+    A stream that ends while `is_over` says no was ended by a server that stops. Raises what trying again cannot help.
+    """
+    offset, pause = 0, 0.1
+    path, silent = path_of("runs", ref, "nodes", node, "log"), _LOG_SILENT_SECONDS
+    while True:
+        try:
+            with client.stream(path, silent_seconds=silent, offset=offset, follow=True, activation=n) as stream:
+                for data in stream.chunks():
+                    offset, pause = offset + len(data), 0.1
+                    yield data
+            if is_over():
+                return
+        except Unavailable:
+            if offset == 0 and n is None:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,7 +1,10 @@
 """`run --follow` in a pipe: plain lines, in order, whatever happens to the connection."""
 
 import itertools
+import os
+import pty
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,3 +144,34 @@ def test_an_interrupt_leaves_the_run_alone(run: StandIn, tmp_path: Path) -> None
     assert process.returncode == 130
     assert err.splitlines()[-1].endswith("h1-4 goes on; to see it: floe logs -f h1-4   to end it: floe cancel h1-4")
     assert not any(asked.path.endswith("/cancel") for asked in run.asked)
+
+
+def test_on_a_terminal_the_nodes_stand_below_the_output(run: StandIn, tmp_path: Path) -> None:
+    env = command.environment(tmp_path, FLOE_SERVER=run.url, FLOE_TOKEN="t", TERM="xterm", COLUMNS="80", LINES="24")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command.COMMAND, "run", "build", "--follow"],
+        env=env,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        shown = b"".join(iter(lambda: _read(ours), b"")).decode()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "all good" in shown
+    assert "✓ make" in shown
+    assert "Traceback" not in shown
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""

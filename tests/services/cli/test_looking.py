@@ -87,8 +87,10 @@ def test_a_page_of_another_server_is_not_mistaken(floe: Floe) -> None:
 def test_logs_of_one_node_are_as_they_are(api: StandIn, floe: Floe) -> None:
     api.on("GET /runs/h1-4/nodes/make/log", lambda asked: Said(pieces=iter([b"a\x1b[1mb\n", b"c"])))
     assert floe("logs", "h1-4", "make").out == "ab\nc\n"
-    assert floe("logs", "h1-4", "make", "--raw", "-f").out == "a\x1b[1mb\nc"
-    assert api.asked[1].query == {"follow": "true"}
+    api.on("GET /runs/h1-4", {**RUN, "nodes": [node("make")]})
+    followed = floe("logs", "h1-4", "make", "--raw", "-f")
+    assert (followed.code, followed.out) == (0, "a\x1b[1mb\nc")
+    assert api.asked[1].query == {"offset": "0", "follow": "true"}
 
 
 def test_logs_of_a_run_name_the_node(api: StandIn, floe: Floe) -> None:
@@ -153,3 +155,16 @@ def test_a_file_of_several_flows_is_stored_one_by_one(api: StandIn, floe: Floe, 
 def test_names_that_come_from_outside_cannot_control_the_terminal(api: StandIn, floe: Floe) -> None:
     api.on("GET /runs", {"items": [{**RUN, "host": "h\x1b[2J1\u202e"}], "next": None})
     assert "  h1  " in floe("runs").out
+
+
+def test_a_log_that_breaks_off_is_taken_up_again(api: StandIn, floe: Floe) -> None:
+    pieces = iter(
+        [Said(pieces=iter([b"one\ntw"]), cut=True), Said(pieces=iter([b"o\n"])), Said(pieces=iter([b"three\n"]))]
+    )
+    api.on("GET /runs/h1-4/nodes/make/log", lambda asked: next(pieces))
+    states = iter(["running", "finished"])
+    api.on(
+        "GET /runs/h1-4", lambda asked: Said({**RUN, "phase": "active", "nodes": [node("make", status=next(states))]})
+    )
+    assert floe("logs", "h1-4", "make", "-f").out == "one\ntwo\nthree\n"
+    assert [asked.query["offset"] for asked in api.asked if asked.path.endswith("/log")] == ["0", "6", "8"]
