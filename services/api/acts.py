@@ -11,6 +11,7 @@ from services.api.values import fitting, sendable
 from shared.bus.messages import CancelRequested, DataProvided
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.flows import forms
+from shared.flows.asking import form_asked
 from shared.flows.model import Node
 from shared.flows.problems import nearest
 from shared.runs.refs import RunRef, parse_ref
@@ -28,7 +29,7 @@ async def submit_data(desk: Desk, ref: RunRef, node_id: str, values: Mapping[str
     waiting = next((a for a in run.activations if a.node == node_id and a.phase == "waiting"), None)
     if node.type != "data" or waiting is None or run.row.phase != "active":
         raise Conflict(f"node {node_id} of run {ref} does not wait for data now")
-    form = forms.form_of(node)
+    form = form_asked(node, run.opts, waiting.opts)
     given = fitting(forms.check_values(form, values), "values")
     sendable(given, "values", desk.config.event_limit_bytes)
     message_id = f"{ref}/{waiting.n}/data/{secrets.token_hex(8)}"

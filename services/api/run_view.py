@@ -6,7 +6,8 @@ from typing import Any
 from services.api import views
 from services.api.views import Json
 from shared.flows import forms
-from shared.flows.model import Flow, Node
+from shared.flows.asking import form_asked
+from shared.flows.model import Flow, Form, Node
 from shared.placement import AgentState
 from shared.runs.state import FINAL, Activation
 from shared.store.port import RunDetail
@@ -19,7 +20,7 @@ def run_detail(
 ) -> Json:
     """Every node of the flow, those that did nothing too."""
     latest = {activation.node: activation for activation in run.activations}
-    nodes = [_node(node, latest.get(node.id), run.counts.get(node.id, 0)) for node in flow.tasks]
+    nodes = [_node(node, latest.get(node.id), run.counts.get(node.id, 0), run.opts) for node in flow.tasks]
     return {
         **views.run_brief(run.row),
         "reason": run.row.reason or _away(run, host_state),
@@ -43,9 +44,8 @@ def likely_trigger(run: RunDetail, flow: Flow) -> str | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def form_to_json(node: Node) -> Json:
+def form_to_json(form: Form) -> Json:
     """A form as clients see it."""
-    form = forms.form_of(node)
     fields = [
         {
             "id": field.id,
@@ -107,9 +107,9 @@ def _blank(node: Node) -> Json:
     }
 
 
-def _node(node: Node, activation: Activation | None, count: int) -> Json:
+def _node(node: Node, activation: Activation | None, count: int, run_opts: Mapping[str, Any]) -> Json:
     if activation is None:
-        return {**_blank(node), **_form(node, {})}
+        return {**_blank(node), **_form(node, forms.form_of(node), {})}
     return {
         **_blank(node),
         "status": shown_status(activation),
@@ -124,12 +124,12 @@ def _node(node: Node, activation: Activation | None, count: int) -> Json:
         "started_at": activation.started_at,
         "stopped_at": activation.stopped_at,
         **({"due_at": activation.due_at} if node.type == "timer" else {}),
-        **_form(node, activation.values),
+        **_form(node, form_asked(node, run_opts, activation.opts), activation.values),
     }
 
 
-def _form(node: Node, values: Mapping[str, Any]) -> Json:
+def _form(node: Node, form: Form, values: Mapping[str, Any]) -> Json:
     if node.type != "data":
         return {}
-    missing = list(forms.missing(forms.form_of(node), values))
-    return {"form": form_to_json(node), "values": dict(values), "missing": missing}
+    missing = list(forms.missing(form, values))
+    return {"form": form_to_json(form), "values": dict(values), "missing": missing}
