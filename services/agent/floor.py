@@ -1,10 +1,6 @@
 """Where processes are: hands activations to the spawner and hears how they end, whatever dies in between."""
 
 import asyncio
-import contextlib
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +15,7 @@ from services.agent.presence import boot_id
 from services.agent.process import SpawnerError, SpawnerLink
 from services.agent.reports import Reporter
 from services.agent.spawner import tree
-from services.agent.taking import end_of, was_started
+from services.agent.taking import end_of, file_size, make_directories, was_started
 from services.agent.tasks.plan import TaskEnd, TaskError, TaskPlace
 from services.agent.workspace import Workspaces
 
@@ -88,7 +84,7 @@ class Floor:
         unknown = [activation for activation in self._work.live() if activation.key not in hands]
         doubtful = [a for a in unknown if was_started(a.directory) and end_of(a.directory) is None]
         if doubtful:
-            await asyncio.to_thread(kill_marked, [self._marker(activation) for activation in doubtful])
+            await asyncio.to_thread(tree.kill_marked, [self._marker(activation) for activation in doubtful])
         self.running = {activation.key for activation in self._work.live() if activation.key in hands}
         for activation in self._work.live():
             if activation.key in hands:
@@ -264,30 +260,3 @@ class Floor:
             except (SpawnerError, OSError) as error:
                 log.error("spawner.not_attached", error=str(error))
                 await asyncio.sleep(1.0)
-
-
-def make_directories(directory: str) -> None:
-    """What the spawner keeps of an activation, and `scratch` in it; they may be there from an earlier try."""
-    for path in (directory, f"{directory}/scratch"):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-
-
-def kill_marked(markers: list[str]) -> None:
-    """Kill every process of these activations, until none is left. Blocks for some milliseconds, 5 s at most."""
-    until = time.monotonic() + 5.0
-    while time.monotonic() < until:
-        found = [proc for marker in markers for proc in tree.marked(marker)]
-        if not found:
-            return
-        for proc in found:
-            tree.send(proc, signal.SIGKILL)
-        time.sleep(0.01)
-
-
-def file_size(path: Path) -> int:
-    """Bytes; 0 for what is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

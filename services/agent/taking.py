@@ -1,5 +1,6 @@
 """What an agent found in its root when it started: the lock that makes it the only one, and unfinished business."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -75,3 +76,18 @@ def end_of(directory: Path) -> dict[str, Any] | None:
 def was_started(directory: Path) -> bool:
     """The spawner has made its log: a start was tried, and must never be again."""
     return (directory / "log").exists()
+
+
+def make_directories(directory: str) -> None:
+    """What the spawner keeps of an activation, and `scratch` in it; they may be there from an earlier try."""
+    for path in (directory, f"{directory}/scratch"):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+
+
+def file_size(path: Path) -> int:
+    """Bytes; 0 for what is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

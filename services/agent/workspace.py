@@ -3,8 +3,10 @@
 import asyncio
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -103,19 +105,25 @@ def _prunable(entry: "os.DirEntry[str]", busy: set[str]) -> bool:
 
 def remove(path: Path) -> None:
     """Delete a directory with all that is in it, also what a task has made read-only. Missing is fine."""
-
-    def allow(function: Callable[..., object], name: str, _error: object) -> None:
-        try:
-            os.chmod(os.path.dirname(name), 0o700)
-            os.chmod(name, 0o700)
-            function(name)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            log.warning("workspace.not_removed", path=name, error=str(error))
-
     if path.exists():
-        shutil.rmtree(path, onerror=allow)
+        shutil.rmtree(path, onerror=_open_up)
+
+
+def _open_up(function: Callable[..., object], name: str, error: tuple[type[BaseException], BaseException, Any]) -> None:
+    """What could not be removed: allow it in the directory that holds it, or in itself, and try once more."""
+    try:
+        os.chmod(os.path.dirname(name), 0o700)
+        if not stat.S_ISDIR(os.lstat(name).st_mode):
+            os.unlink(name)
+        elif function in (os.rmdir, os.lstat):
+            os.rmdir(name)
+        else:
+            os.chmod(name, 0o700)
+            shutil.rmtree(name)
+    except FileNotFoundError:
+        pass
+    except OSError as again:
+        log.warning("workspace.not_removed", path=name, error=str(again))
 
 
 def remove_all(paths: Iterable[Path]) -> None:

@@ -5,6 +5,7 @@ Also used by the agent, when no spawner is left that could say what descends fro
 
 import os
 import signal
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -109,3 +110,15 @@ def marked(prefix: str) -> list[Proc]:
     sessions = {procs[pid].sid for pid in roots} - {own, 0}
     roots |= {pid for pid, proc in procs.items() if proc.sid in sessions}
     return [proc for proc in below(roots, procs) if proc.pid != os.getpid()]
+
+
+def kill_marked(markers: list[str]) -> None:
+    """Kill every process of these activations, until none is left. Blocks for some milliseconds, 5 s at most."""
+    until = time.monotonic() + 5.0
+    while time.monotonic() < until:
+        found = [proc for marker in markers for proc in marked(marker)]
+        if not found:
+            return
+        for proc in found:
+            send(proc, signal.SIGKILL)
+        time.sleep(0.01)
