@@ -1,7 +1,6 @@
 """Sends logs to the hub while they grow: in order, in chunks, never more than a few of them in memory."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -57,7 +56,7 @@ class OutputStream:
         """The hub has it up to `offset`."""
         if offset > activation.stored:
             activation.stored = offset
-            activation.moved_at = time.monotonic()
+            activation.moved_at = asyncio.get_running_loop().time()
         activation.sent = max(activation.sent, activation.stored)
 
     async def _send_for_ever(self) -> None:
@@ -94,7 +93,7 @@ class OutputStream:
             return None
         activation.may_cut = activation.may_cut and len(data) == CHUNK_BYTES
         if activation.sent == activation.stored:
-            activation.moved_at = time.monotonic()
+            activation.moved_at = asyncio.get_running_loop().time()
         offset = activation.sent
         activation.sent += len(data)
         return activation.chunk(offset, data)
@@ -117,8 +116,8 @@ class OutputStream:
     async def _look_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            before = time.monotonic() - self._resend
+            before = asyncio.get_running_loop().time() - self._resend
             for activation in list(self._activations()):
                 if activation.sent > activation.stored and activation.moved_at <= before:
-                    activation.moved_at = time.monotonic()
+                    activation.moved_at = asyncio.get_running_loop().time()
                     self._again(activation, activation.stored)

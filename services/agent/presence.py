@@ -27,7 +27,10 @@ def lease_margin(lost_after_seconds: float) -> float:
 
 
 class Presence:
-    """Beats every few seconds. `load` gives (used, running), `on_lease` gets the end of each new lease."""
+    """Beats every few seconds. `load` gives (used, running), `on_lease` gets the end of each new lease.
+
+    `clock` is the boot clock in milliseconds, `free` the bytes that are free where a path is.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,10 @@ class Presence:
         installation: str,
         load: Callable[[], tuple[int, int]],
         on_lease: Callable[[int], None],
+        clock: Callable[[], int] = boot_ms,
+        free: Callable[[Path], int] | None = None,
     ) -> None:
+        self._clock, self._free = clock, free or disk_free
         self._bus, self._config, self._load, self._on_lease = bus, config, load, on_lease
         self.installation, self.incarnation = installation, token_hex(8)
         self.closing = False
@@ -79,7 +85,7 @@ class Presence:
         """Whether an offer counts: one that waited while this process was paused may be another host's by now."""
         if self.closing or self.refused or self._disk_low():
             return False
-        now = boot_ms()
+        now = self._clock()
         if exclusive:
             return self.lease_ms is not None and now < self.lease_ms
         return self._host_lease_ms is None or now < self._host_lease_ms
@@ -92,7 +98,7 @@ class Presence:
     async def _beat(self, *, leaving: bool = False) -> None:
         self._number += 1
         used, running = self._load()
-        free = disk_free(self._config.root)
+        free = self._free(self._config.root)
         beat = Beat(
             id=f"{self._config.host}/{self.incarnation}/{self._number}",
             at=datetime.now(UTC),
@@ -100,7 +106,7 @@ class Presence:
             installation=self.installation,
             incarnation=self.incarnation,
             number=self._number,
-            sent_ms=boot_ms(),
+            sent_ms=self._clock(),
             tags=self._config.tags,
             slots=0 if self.closing or free < self._config.disk_floor_bytes else self._config.slots,
             used=used,
@@ -119,7 +125,7 @@ class Presence:
             log.warning("agent.beat_failed", host=self._config.host, error=str(error))
 
     def _disk_low(self) -> bool:
-        return disk_free(self._config.root) < self._config.disk_floor_bytes
+        return self._free(self._config.root) < self._config.disk_floor_bytes
 
 
 def disk_free(path: Path) -> int:

@@ -1,7 +1,6 @@
 """Tells the hub what became of offers: at once, in few publishes, and again until it says that it knows."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -63,7 +62,7 @@ class Reporter:
 
     def answer(self, activation: Activation) -> None:
         """Somebody asked: send all that is unsettled."""
-        self._put(activation, before=time.monotonic())
+        self._put(activation, before=asyncio.get_running_loop().time())
         self._ring(hold=False)
 
     def tell_again(self, report: AgentReport) -> None:
@@ -73,7 +72,7 @@ class Reporter:
 
     def _put(self, activation: Activation, *, before: float) -> bool:
         """Take in hand what was last sent before then, or never."""
-        now, found = time.monotonic(), False
+        now, found = asyncio.get_running_loop().time(), False
         for kind, report in activation.unsettled():
             if activation.told_at.get(kind, 0.0) <= before:
                 activation.told_at[kind] = now
@@ -116,7 +115,7 @@ class Reporter:
     async def _look_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            before = time.monotonic() - self._resend
+            before = asyncio.get_running_loop().time() - self._resend
             found = [self._put(activation, before=before) for activation in list(self._unsettled())]
             if any(found):
                 self._ring(hold=False)

@@ -6,7 +6,7 @@ processes live is `spawner`, what the cluster knows of this host is `presence`.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -36,8 +36,8 @@ _SETTLE_SECONDS = 15.0
 class AgentService:
     """One agent on one root. `start` and `stop` may each be called once more without harm."""
 
-    def __init__(self, bus: Bus, config: AgentConfig) -> None:
-        self._bus, self._config = bus, config
+    def __init__(self, bus: Bus, config: AgentConfig, clock: Callable[[], int] = boot_ms) -> None:
+        self._bus, self._config, self._clock = bus, config, clock
         self._owned = Owned("agent")
         self._lock: taking.RootLock | None = None
         self._work: Work | None = None
@@ -128,7 +128,7 @@ class AgentService:
         """In order, where order matters: a stop that came before an offer forbids it."""
         assert self._work is not None
         assert self._presence is not None
-        received_ms = boot_ms()
+        received_ms = self._clock()
         offers: list[m.TaskOffered] = []
         for message in batch:
             match message:
@@ -156,7 +156,7 @@ class AgentService:
         wanted = [offer for offer in mine if self._presence.may_take(exclusive=offer.exclusive)]
         if len(wanted) < len(offers):
             log.warning("agent.offers_not_taken", count=len(offers) - len(wanted))
-        if wanted and boot_ms() - received_ms <= OFFER_SECONDS * 1000:
+        if wanted and self._clock() - received_ms <= OFFER_SECONDS * 1000:
             self._work.offered(wanted)
 
     async def _clean_for_ever(self) -> None:

@@ -1,6 +1,6 @@
 """What every handler works with, and how one gets hold of it."""
 
-import time
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, cast
@@ -67,12 +67,12 @@ class Desk:
 
     async def flow(self, flow: str, ver: int | None = None) -> Flow | None:
         """A stored version, to check against: the latest may be as old as a second, the hub judges by its own."""
-        known = self._latest.get(flow)
-        if known is not None and time.monotonic() - known[0] < _FRESH_SECONDS and ver in (None, known[1].ver):
+        known, now = self._latest.get(flow), asyncio.get_running_loop().time()
+        if known is not None and now - known[0] < _FRESH_SECONDS and ver in (None, known[1].ver):
             return known[1]
         stored = await self.store.flow(flow, ver) if is_id(flow) else None
         if stored is not None and ver is None:
-            self._latest.put(flow, (time.monotonic(), stored.flow))
+            self._latest.put(flow, (now, stored.flow))
         return stored.flow if stored is not None else None
 
     def forget_flow(self, flow: str) -> None:

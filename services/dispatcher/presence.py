@@ -5,7 +5,7 @@ A host is lost only after silence during which this dispatcher itself heard what
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
@@ -25,12 +25,20 @@ MISSED_BEATS = 3
 class Presence:
     """Beats in, answers out. Sets `wake` when a host came, came back, or changed."""
 
-    def __init__(self, bus: Bus, store: DispatcherStore, config: DispatcherConfig, wake: asyncio.Event) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        store: DispatcherStore,
+        config: DispatcherConfig,
+        wake: asyncio.Event,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
         self._bus, self._store, self._config, self._wake = bus, store, config, wake
         self._name = token_hex(8)
         self._known: dict[str, tuple[object, ...]] = {}
         self._declared: set[str] = set()
-        self._heard_at = time.monotonic()
+        self._heard_at = monotonic()
         self._hearing_since = self._heard_at
 
     async def handle(self, batch: Sequence[m.Message]) -> None:
@@ -47,7 +55,7 @@ class Presence:
         try:
             refused = await self._store.beat([_row(beat) for beat in beats.values()])
         except StoreUnavailable:
-            self._hearing_since = time.monotonic()
+            self._hearing_since = self._monotonic()
             raise
         for host in beats.keys() - self._declared:
             await self._bus.declare_agent(host)
@@ -76,7 +84,7 @@ class Presence:
                 log.info("host.seen", host=host, tags=",".join(beat.tags), slots=beat.slots, leaving=beat.leaving)
 
     def _hear(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         if self._is_deaf(now):
             self._hearing_since = now
         self._heard_at = now
@@ -86,7 +94,7 @@ class Presence:
 
     def _heard_for(self) -> float:
         """For how many seconds this dispatcher has heard everything without a break; 0 while it hears nothing."""
-        now = time.monotonic()
+        now = self._monotonic()
         return 0.0 if self._is_deaf(now) else now - self._hearing_since
 
     async def watch_for_ever(self) -> None:
@@ -97,13 +105,13 @@ class Presence:
                 await self._echo()
                 await self.watch_once()
             except StoreUnavailable as error:
-                self._hearing_since = time.monotonic()
+                self._hearing_since = self._monotonic()
                 log.warning("dispatcher.store_away", error=str(error))
             except Exception:
                 log.exception("dispatcher.presence_failed")
 
     async def _echo(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         await self._bus.publish([m.DispatcherEcho(id=f"{self._name}/{now}", at=datetime.now(UTC), sender=self._name)])
 
     async def watch_once(self) -> None:

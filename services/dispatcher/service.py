@@ -1,7 +1,8 @@
 """The dispatcher: matches pends to hosts, batch by batch, whenever something changed that may let one go."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -20,10 +21,16 @@ log = structlog.get_logger("floe.dispatcher")
 class DispatcherService:
     """Placement and presence. Any number may run: decisions are taken under the store's lock."""
 
-    def __init__(self, bus: Bus, store: DispatcherStore, config: DispatcherConfig) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        store: DispatcherStore,
+        config: DispatcherConfig,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bus, self._store, self._config = bus, store, config
         self._wake = asyncio.Event()
-        self._presence = Presence(bus, store, config, self._wake)
+        self._presence = Presence(bus, store, config, self._wake, monotonic)
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions: list[Subscription] = []
 
