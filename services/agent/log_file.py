@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from services.agent.plain_file import open_plain
+
 
 class LogFile:
     """The bytes from 0 on. While the task runs, those that are certain: what is in the first quarter of the cap.
@@ -54,7 +56,7 @@ class LogFile:
 
     def _from_file(self, name: str, offset: int, size: int) -> bytes:
         try:
-            fd = os.open(self._directory / name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_plain(self._directory / name)
         except OSError:
             return b""
         try:

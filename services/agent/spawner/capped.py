@@ -68,7 +68,8 @@ class CappedLog:
 
     def _write_tail(self, view: memoryview) -> None:
         if self._tail_fd < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            # exclusive: what a task put there, a pipe or a link, is not written to
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._tail_fd = os.open(f"{self._directory}/tail", flags, 0o600)
         while len(view):
             at = self._tail % self._ring

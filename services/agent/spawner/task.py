@@ -136,7 +136,8 @@ class Task:
             "note": self._request.get("note"),
         }
         path = f"{self.directory}/end"
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        _clear(self.directory)
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, json.dumps(end).encode())
             os.fsync(fd)
@@ -167,6 +168,28 @@ def _spawn(argv: list[str], env: dict[str, str], cwd: str, out: int) -> int:
         return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS)
     finally:
         os.chdir("/")
+
+
+def _clear(directory: str) -> None:
+    """Make room for `end`, whatever the task did to its directory. Raises OSError."""
+    if os.path.islink(directory) or not os.path.isdir(directory):
+        _put_aside(directory)
+        os.makedirs(directory, 0o700)
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        os.chmod(directory, 0o700)
+    _put_aside(f"{directory}/end.new")
+    if os.path.isdir(f"{directory}/end"):
+        _put_aside(f"{directory}/end")
+
+
+def _put_aside(path: str) -> None:
+    """Nothing is at the path any more; a directory gets another name."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        os.rename(path, f"{path}.{time.time_ns()}")
 
 
 def _find(name: str, path: str) -> str:

@@ -1,9 +1,8 @@
 """exec: the author's command, in the author's environment (FLOWS §6 exec, N-01, N-06)."""
 
-import os
-import stat
 from pathlib import Path
 
+from services.agent.plain_file import read_plain
 from services.agent.tasks.paths import made_inside
 from services.agent.tasks.plan import TaskEnd, TaskPlace, TaskPlan, TaskSettings
 from services.agent.tasks.surroundings import base_environment, facts, write_options
@@ -43,15 +42,11 @@ def end(place: TaskPlace, status: int) -> TaskEnd:
 def _read(path: Path) -> bytes:
     """What is in the file, cut where it is already too long; nothing when the command removed it."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_plain(path, OUTPUT_LIMIT + 1)
     except FileNotFoundError:
         return b""
     except OSError as error:
         raise BadOutputs(f"FLOE_OUTPUT cannot be read: {error.strerror}") from error
-    with open(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise BadOutputs("FLOE_OUTPUT is no file any more")
-        return file.read(OUTPUT_LIMIT + 1)
 
 
 def _bytes(lines: list[str]) -> bytes:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from services.agent.plain_file import read_plain
 from services.agent.programs import report
 from services.agent.tasks.plan import TaskEnd, TaskPlace, TaskPlan, TaskSettings
 from services.agent.tasks.surroundings import base_environment, facts
 from shared.bus.messages import TaskOffered
 
+_MOST_BYTES = 1 << 20
 _STARTER = str(Path(report.__file__).with_name("__main__.py"))
 
 
@@ -26,8 +28,8 @@ def plan(offer: TaskOffered, place: TaskPlace, settings: TaskSettings, spec: Map
 def end(offer: TaskOffered, place: TaskPlace, status: int) -> TaskEnd:
     """What its result says; without one it was killed, or could not even start."""
     try:
-        result = json.loads((place.scratch / "result.json").read_bytes())
-    except (OSError, ValueError):
+        result = json.loads(read_plain(place.scratch / "result.json", _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         result = None
     if not isinstance(result, dict):
         if status > 128:
@@ -36,4 +38,5 @@ def end(offer: TaskOffered, place: TaskPlace, status: int) -> TaskEnd:
         return TaskEnd(None, reason, trailer=f"{reason}\n".encode())
     if "error" in result:
         return TaskEnd(None, str(result["error"]))
-    return TaskEnd(status, opts=result.get("opts") or {})
+    opts = result.get("opts")
+    return TaskEnd(status, opts=opts if isinstance(opts, dict) else {})

@@ -188,6 +188,7 @@ def test_outputs_become_the_events_opts(do: Doing) -> None:
         ('head -c 70000 /dev/zero > "$FLOE_OUTPUT"', "65536 are the most"),
         ('rm "$FLOE_OUTPUT"; ln -s /etc/passwd "$FLOE_OUTPUT"', "cannot be read"),
         ('rm "$FLOE_OUTPUT"; mkfifo "$FLOE_OUTPUT"', "no file any more"),
+        ('rm "$FLOE_OUTPUT"; mkdir "$FLOE_OUTPUT"', "no file any more"),
     ],
 )
 def test_outputs_that_cannot_be_read_are_an_error(do: Doing, script: str, reason: str) -> None:

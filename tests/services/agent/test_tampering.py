@@ -1,0 +1,85 @@
+"""A task that spoils what is kept of it spoils its own run only: no file of its own making blocks anybody or fills
+the store, and it still comes to its end (RELIABILITY §1, every run reaches the archive; §4, exhaustion)."""
+
+from pathlib import Path
+
+import pytest
+
+from services.agent import plain_file
+from services.agent.log_file import LogFile
+from services.agent.service import AgentService
+from services.agent.spawner.capped import CappedLog
+from tests.services.agent.conftest import Make
+from tests.services.agent.hub import Hub
+
+pytestmark = pytest.mark.anyio
+
+HERE = "d=$(dirname $(dirname $FLOE_OUTPUT)); "
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        'rm -rf "$d"',
+        'rm -rf "$d"; ln -s /nowhere "$d"',
+        'rm -rf "$d"; touch "$d"',
+        'chmod 500 "$d"',
+        'mkdir -p "$d/end/x"',
+        'mkdir -p "$d/end.new/x"',
+        'mkfifo "$d/end.new"',
+        'mkfifo "$d/end"',
+        'rm "$d/log"; mkfifo "$d/log"; echo more; sleep 0.2',
+    ],
+)
+async def test_an_end_is_told_whatever_became_of_its_directory(agent: AgentService, hub: Hub, spoil: str) -> None:
+    await hub.offer("h-1", sh=f"{HERE}{spoil}; exit 7")
+    assert (await hub.ended("h-1")).status == 7
+    await hub.offer("h-2", sh="echo after")
+    await hub.prints(b"after\n", "h-2")
+
+
+async def test_an_end_is_not_written_through_a_link(agent: AgentService, hub: Hub, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    await hub.offer("h-1", sh=f'{HERE}ln -s {victim} "$d/end.new"; ln -s {victim} "$d/end"')
+    await hub.ended("h-1")
+    assert victim.read_text() == "as it was"
+
+
+@pytest.mark.parametrize("put", ["mkfifo", "ln -s {victim}"])
+async def test_output_goes_neither_into_a_pipe_nor_through_a_link(
+    make_agent: Make, hub: Hub, tmp_path: Path, put: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    await make_agent(log_cap_bytes=64 * 1024).start()
+    await hub.offer("h-1", sh=f'{HERE}{put.format(victim=victim)} "$d/tail"; seq 1 100000')
+    assert (await hub.ended("h-1")).status == 0
+    assert victim.read_text() == "as it was"
+    assert b"bytes left out]\n" in hub.log("h-1")
+
+
+async def test_a_device_in_the_logs_place_is_not_read(agent: AgentService, hub: Hub) -> None:
+    await hub.offer("h-1", sh=f'{HERE}ln -sf /dev/zero "$d/log"; sleep 0.5')
+    await hub.ended("h-1")
+    assert len(hub.log("h-1")) < 1000
+
+
+def test_only_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert plain_file.read_plain(tmp_path / "file", 3) == b"tex"
+    for name, why in (("directory", "no file"), ("link", "symbolic links"), ("missing", "No such file")):
+        with pytest.raises(OSError, match=why):
+            plain_file.read_plain(tmp_path / name, 3)
+        assert LogFile(tmp_path)._from_file(name, 0, 3) == b""
+
+
+def test_a_log_that_cannot_have_its_tail_counts_what_is_lost(tmp_path: Path) -> None:
+    log = CappedLog(str(tmp_path), 8)
+    (tmp_path / "tail").symlink_to(tmp_path / "elsewhere")
+    log.write(b"0123456789")
+    log.close()
+    assert (log.layout.head, log.layout.tail, log.layout.lost) == (2, 0, 8)
+    assert not (tmp_path / "elsewhere").exists()
