@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -27,7 +27,8 @@ def lease_margin(lost_after_seconds: float) -> float:
 
 
 class Presence:
-    """Beats every few seconds. `load` gives (used, running), `on_lease` gets the end of each new lease.
+    """Beats every few seconds. `load` gives (used, running), `keeps` the runs to ask about, `on_lease` gets the end
+    of each new lease.
 
     `clock` is the boot clock in milliseconds, `free` the bytes that are free where a path is.
     """
@@ -38,12 +39,13 @@ class Presence:
         config: AgentConfig,
         installation: str,
         load: Callable[[], tuple[int, int]],
+        keeps: Callable[[], Sequence[str]],
         on_lease: Callable[[int], None],
         clock: Callable[[], int] = boot_ms,
         free: Callable[[Path], int] | None = None,
     ) -> None:
         self._clock, self._free = clock, free or disk_free
-        self._bus, self._config, self._load, self._on_lease = bus, config, load, on_lease
+        self._bus, self._config, self._load, self._keeps, self._on_lease = bus, config, load, keeps, on_lease
         self.installation, self.incarnation = installation, token_hex(8)
         self.closing = False
         self.refused = ""
@@ -115,6 +117,7 @@ class Presence:
             ephemeral=self._config.ephemeral,
             leaving=leaving,
             disk_free_bytes=free,
+            keeps=self._keeps(),
         )
         try:
             async with asyncio.timeout(self._config.beat_seconds):

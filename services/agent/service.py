@@ -56,7 +56,8 @@ class AgentService:
         self._lock = taking.RootLock(self._config.root)
         installation = installation_of(self._config.root)
         work = self._work = Work(self._bus, self._config, installation)
-        self._presence = Presence(self._bus, self._config, installation, self._load, work.floor.lease)
+        surplus = work.workspaces.surplus
+        self._presence = Presence(self._bus, self._config, installation, self._load, surplus, work.floor.lease)
         await work.start()
         await self._presence.start()
         self._owned.spawn(self._consume())
@@ -144,6 +145,8 @@ class AgentService:
                     self._work.output_settled(message)
                 case m.BeatAnswered():
                     self._presence.answered(message)
+                    if message.ended:
+                        self._owned.spawn(self._work.workspaces.remove_ended(message.ended))
                 case _:
                     log.warning("agent.message_unexpected", type=type(message).__name__)
         self._take(offers, received_ms)

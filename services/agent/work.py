@@ -92,8 +92,8 @@ class Work:
         return {activation.offer.run for activation in self._live.values() if activation.offer}
 
     async def prune(self) -> None:
-        """Remove old workspaces, journal segments older than seven days, and directories that no entry speaks of."""
-        await self.workspaces.prune()
+        """Look for old workspaces; remove old journal segments, and directories that no entry speaks of."""
+        await self.workspaces.look()
         self._journal.prune()
         known = {activation.directory.name for activation in self.activations.values()}
         coming = {path.name for path in self.garbage}

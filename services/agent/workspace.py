@@ -15,14 +15,20 @@ from shared.bus.messages import TaskOffered
 log = structlog.get_logger("floe.agent")
 
 SINGLE = "single"
+_ASKED_AT_ONCE = 50
 
 
 class Workspaces:
-    """`busy` lists the runs that have a live activation here: their workspaces are never pruned."""
+    """`busy` lists the runs that have a live activation here: their workspaces are never pruned.
+
+    Whether a run has ended only the cluster knows: `surplus` are those that are more than is to be kept, oldest first,
+    and `remove_ended` takes the answer.
+    """
 
     def __init__(self, root: Path, keep: int, busy: Callable[[], Iterable[str]]) -> None:
         self._root, self._keep, self._busy = root / "spaces", keep, busy
         self._emptying = asyncio.Lock()
+        self._surplus: dict[str, Path] = {}
 
     def path(self, offer: TaskOffered) -> Path:
         """The workspace of the offer's run."""
@@ -52,12 +58,21 @@ class Workspaces:
             self._own(path, offer.run)
             return path
 
-    async def prune(self) -> int:
-        """Remove the oldest workspaces of each flow beyond the number that is kept. Returns how many."""
-        if self._keep == 0:
-            return 0
+    async def look(self) -> None:
+        """Find what is beyond the number that is kept of each flow."""
+        if self._keep:
+            self._surplus = await asyncio.to_thread(_beyond, self._root, self._keep)
+
+    def surplus(self) -> list[str]:
+        """Runs whose workspaces may go once they have ended, the oldest of them, a beat's worth."""
         busy = set(self._busy())
-        return await asyncio.to_thread(_prune, self._root, self._keep, busy)
+        return [run for run in self._surplus if run not in busy][:_ASKED_AT_ONCE]
+
+    async def remove_ended(self, runs: Iterable[str]) -> None:
+        """Remove the workspaces of these runs, which have ended."""
+        busy = set(self._busy())
+        paths = [self._surplus.pop(run) for run in runs if run in self._surplus and run not in busy]
+        await asyncio.to_thread(remove_all, paths)
 
     def _owner(self, path: Path) -> str:
         try:
@@ -89,18 +104,17 @@ def _empty(path: Path) -> None:
     remove(aside)
 
 
-def _prune(root: Path, keep: int, busy: set[str]) -> int:
-    removed = 0
+def _beyond(root: Path, keep: int) -> dict[str, Path]:
+    """Run to workspace, oldest first, without the newest `keep` of each flow."""
+    found: list[tuple[float, Path]] = []
     for flow in root.glob("*/ws"):
-        found = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(flow) if _prunable(entry, busy)]
-        for _, path in sorted(found, reverse=True)[keep:]:
-            remove(Path(path))
-            removed += 1
-    return removed
+        mine = sorted((entry.stat().st_mtime, Path(entry.path)) for entry in os.scandir(flow) if _of_a_run(entry))
+        found += mine[:-keep]
+    return {path.name: path for _, path in sorted(found)}
 
 
-def _prunable(entry: "os.DirEntry[str]", busy: set[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) and entry.name != SINGLE and entry.name not in busy
+def _of_a_run(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(SINGLE)
 
 
 def remove(path: Path) -> None:

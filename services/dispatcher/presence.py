@@ -5,7 +5,7 @@ A host is lost only after silence during which this dispatcher itself heard what
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
@@ -15,6 +15,7 @@ from services.dispatcher.config import DispatcherConfig
 from shared.bus import messages as m
 from shared.bus.port import Bus
 from shared.placement import AgentRow, AgentState
+from shared.runs.refs import RunRef
 from shared.store.port import DispatcherStore, StoreUnavailable
 
 log = structlog.get_logger("floe.dispatcher")
@@ -60,10 +61,15 @@ class Presence:
         for host in beats.keys() - self._declared:
             await self._bus.declare_agent(host)
             self._declared.add(host)
-        await self._bus.publish([self._answer(beat, refused.get(beat.host, "")) for beat in beats.values()])
+        ended = await self._ended(beats.values())
+        await self._bus.publish([self._answer(beat, refused.get(beat.host, ""), ended) for beat in beats.values()])
         self._notice(beats, refused.keys())
 
-    def _answer(self, beat: m.Beat, refused: str) -> m.BeatAnswered:
+    async def _ended(self, beats: Iterable[m.Beat]) -> frozenset[RunRef]:
+        asked = {RunRef(ref) for beat in beats for ref in beat.keeps}
+        return await self._store.ended(asked) if asked else frozenset()
+
+    def _answer(self, beat: m.Beat, refused: str, ended: frozenset[RunRef]) -> m.BeatAnswered:
         return m.BeatAnswered(
             id=f"{beat.id}/answer",
             at=datetime.now(UTC),
@@ -73,6 +79,7 @@ class Presence:
             sent_ms=beat.sent_ms,
             lost_after_seconds=self._config.lost_after_seconds,
             refused=refused,
+            ended=[ref for ref in beat.keeps if ref in ended],
         )
 
     def _notice(self, beats: dict[str, m.Beat], refused: object) -> None:

@@ -197,6 +197,8 @@ class Beat(Message, frozen=True, kw_only=True):
     leaving: bool = False
     """It takes nothing more; an ephemeral one signs off with this once its tasks are done."""
     disk_free_bytes: int | None = None
+    keeps: Sequence[str] = ()
+    """Runs whose workspaces it would like to remove, being more than it is to keep: have they ended?"""
 
 
 class BeatAnswered(Message, frozen=True, kw_only=True):
@@ -208,6 +210,8 @@ class BeatAnswered(Message, frozen=True, kw_only=True):
     sent_ms: int
     lost_after_seconds: float
     refused: str = ""
+    ended: Sequence[str] = ()
+    """Those of the beat's `keeps` that are archived, or not known any more."""
 
 
 class DispatcherEcho(Message, frozen=True, kw_only=True):

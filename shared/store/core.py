@@ -109,6 +109,9 @@ class CoreStore(ABC):
     async def set_agent_state(self, host: str, state: AgentState, unless_seen_after: datetime) -> bool:
         return await self._write(hosts.set_agent_state, host, state, unless_seen_after)
 
+    async def ended(self, refs: Collection[RunRef]) -> frozenset[RunRef]:
+        return await self._read(hosts.ended, refs)
+
     async def unassign_lost(self) -> Sequence[RunRef]:
         return await self._write(hosts.unassign_lost)
 

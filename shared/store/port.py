@@ -274,6 +274,9 @@ class DispatcherStore(Protocol):
     async def set_agent_state(self, host: str, state: AgentState, unless_seen_after: datetime) -> bool:
         """Conditional: False when it was seen after that time, and nothing changed."""
 
+    async def ended(self, refs: Collection[RunRef]) -> frozenset[RunRef]:
+        """Those that are archived, or not known any more."""
+
     async def unassign_lost(self) -> Sequence[RunRef]:
         """Pending runs whose host is lost, left or deleted and that were never started: host null again, claims
         deleted. Their next assignment has a higher epoch."""

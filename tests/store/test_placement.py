@@ -186,3 +186,10 @@ async def test_a_started_run_is_not_given_back(store: Store) -> None:
         (found,) = await lock(transaction, run.facts.ref)
         await transaction.save([], [stepped(found, an_activation(1, process="out"), phase="active", out=1)], {})
     assert await store.unassign_lost() == []
+
+
+async def test_which_runs_have_ended_or_are_not_known(store: Store) -> None:
+    one, two = (run.facts.ref for run in await adopt(store, 2))
+    await end(store, one)
+    unknown = RunRef("h1-999")
+    assert await store.ended([one, two, unknown]) == {one, unknown}

@@ -1,13 +1,13 @@
 """Hosts: their states, and pends that were given to one which is gone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, literal_column, or_, select, union_all, update
 
 from shared.errors import NotFound
 from shared.placement import AgentRow, AgentState
-from shared.runs.refs import RunRef, make_ref
+from shared.runs.refs import RunRef, make_ref, number_of
 from shared.store import placement_rows
 from shared.store.rows import AS_IS
 from shared.store.sql import dialect
@@ -55,6 +55,12 @@ def delete_agent(connection: Connection, host: str) -> None:
 def _change(connection: Connection, host: str, **values: object) -> None:
     if connection.execute(update(agent).where(agent.c.host == host).values(values)).rowcount == 0:
         raise NotFound(f"host {host} is not known")
+
+
+def ended(connection: Connection, refs: Collection[RunRef]) -> frozenset[RunRef]:
+    numbers = [number_of(ref) for ref in refs]
+    live = select(run.c.hub, run.c.number).where(run.c.number.in_(numbers), _OPEN)
+    return frozenset(refs) - {make_ref(row.hub, row.number) for row in connection.execute(live)}
 
 
 def unassign_lost(connection: Connection) -> Sequence[RunRef]:

@@ -57,14 +57,21 @@ async def test_many_first_activations_empty_it_once(make_agent: Make, hub: Hub) 
 
 
 async def test_old_workspaces_are_removed_but_those_in_use(tmp_path: Path) -> None:
-    for flow in ("f", "g"):
-        for n in range(1, 7):
+    for flow, numbers in (("f", range(1, 7)), ("g", range(7, 9))):
+        for n in numbers:
             made = tmp_path / f"spaces/{flow}/ws/h-{n}"
             made.mkdir(parents=True)
             (made / "file").touch()
             os.utime(made, (n, n))
         (tmp_path / f"spaces/{flow}/ws/single").mkdir()
-    assert await Workspaces(tmp_path, 2, lambda: ["h-1"]).prune() == 6
+    spaces = Workspaces(tmp_path, 2, lambda: ["h-1"])
+    await spaces.look()
+    assert spaces.surplus() == ["h-2", "h-3", "h-4"]
+    await spaces.remove_ended(["h-1", "h-2", "h-3", "h-6"])
+    assert spaces.surplus() == ["h-4"], "a run that has not ended keeps its workspace"
     for flow in ("f", "g"):
-        assert sorted(os.listdir(tmp_path / f"spaces/{flow}/ws")) == ["h-1", "h-5", "h-6", "single"]
-    assert await Workspaces(tmp_path, 0, lambda: []).prune() == 0
+        left = sorted(os.listdir(tmp_path / f"spaces/{flow}/ws"))
+        assert left == {"f": ["h-1", "h-4", "h-5", "h-6", "single"], "g": ["h-7", "h-8", "single"]}[flow]
+    keeps_all = Workspaces(tmp_path, 0, lambda: [])
+    await keeps_all.look()
+    assert keeps_all.surplus() == []
