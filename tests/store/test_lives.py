@@ -93,6 +93,16 @@ async def test_a_store_closes_twice_and_not_while_it_works(unstarted_store: Stor
     await store.close()
 
 
+async def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    """FULL: SQLite syncs the write-ahead log with every commit (2), for runs and for output."""
+    store = SqliteStore(tmp_path)
+    await store.start(migrate=True)
+    for writer in (store._files.main, store._files.logs):
+        settings = [writer.raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        assert settings == ["wal", 2]
+    await store.close()
+
+
 async def test_a_closed_embedded_store_says_so(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     with pytest.raises(StoreUnavailable):

@@ -130,3 +130,34 @@ async def test_a_definition_that_is_pruned_meanwhile_is_missed_by_no_run(two: tu
 
     await asyncio.gather(*(run_and_forget(n) for n in range(20)), *(pruner.prune(0, 0, 10) for _ in range(20)))
     assert await hub.definition(definition_hash(a_flow())) == a_flow()
+
+
+async def test_dispatchers_decide_one_after_another(two: tuple[Store, Store]) -> None:
+    one, other = two
+
+    async def look() -> int:
+        async with other.placement() as placement:
+            return len((await placement.view(5)).pends)
+
+    (run,) = await adopt(one)
+    async with one.placement() as placement:
+        looking = asyncio.ensure_future(look())
+        assert not (await asyncio.wait([looking], timeout=0.1))[0]
+        await placement.assign([Assignment(run.facts.ref, "a1", ())])
+    assert await looking == 0
+
+
+async def test_who_reads_the_inbox_second_waits_for_the_first(two: tuple[Store, Store]) -> None:
+    one, other = two
+
+    async def known() -> frozenset[str]:
+        async with other.transaction() as transaction:
+            return await transaction.known_triggers(["t1"])
+
+    await one.put_inbox(a_trigger("t1", state="inbox"))
+    async with one.transaction() as transaction:
+        assert await transaction.known_triggers(["t1"]) == frozenset()
+        waiting = asyncio.ensure_future(known())
+        assert not (await asyncio.wait([waiting], timeout=0.1))[0]
+        await transaction.save([a_trigger("t1")], [], {})
+    assert await waiting == {"t1"}
