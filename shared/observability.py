@@ -3,6 +3,7 @@
 An event's name is dotted and past tense (`run.adopted`), everything else is a key: `run.adopted run=h1-4 flow=build`.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Collection, MutableMapping
@@ -10,10 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 from urllib.parse import unquote, urlsplit
 
-import orjson
 import structlog
 
-_LOUD = ("aio_pika", "aiormq", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "uvicorn.access")
+_LOUD = ("aiormq", "asyncio", "sqlalchemy", "uvicorn", "uvicorn.access")
 _SHORTEST_SECRET = 6
 _SHORT_TIME, _LONG_TIME = "%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -77,16 +77,12 @@ def _value(value: object) -> str:
     text = value if isinstance(value, str) else str(value)
     if text and text.isprintable() and not any(mark in text for mark in ' "='):
         return text
-    return orjson.dumps(text).decode() if _encodable(text) else ascii(text)
-
-
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     line = {"at": datetime.now(UTC).strftime(_LONG_TIME), **event}
-    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return json.dumps(line, default=str)
 
 
 def _error_in_a_line(

@@ -1,9 +1,10 @@
 """How the endpoints describe themselves: documented errors, common parameters, JSON that is read strictly."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-import orjson
+import msgspec
 from fastapi import Path
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -83,4 +84,7 @@ class StrictJsonRoute(APIRoute):
 
 class _StrictJson(Request):
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        try:
+            return msgspec.json.decode(await self.body())
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), "", 0) from error  # what the framework knows how to answer

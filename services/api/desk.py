@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, cast
 
-import orjson
+import msgspec
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +23,6 @@ from shared.flows.names import is_id
 from shared.store.port import ApiStore
 
 _FRESH_SECONDS = 1.0
-_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 class Desk:
@@ -113,4 +112,4 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 def to_json(body: Any) -> bytes:
     """Plain values as JSON."""
-    return orjson.dumps(body, option=_JSON)
+    return msgspec.json.encode(body)

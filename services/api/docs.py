@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-import orjson
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
@@ -64,7 +64,7 @@ def add_contract(app: FastAPI, prefixes: tuple[str, ...]) -> frozenset[str]:
 
     async def openapi(_: Request) -> Response:
         if "json" not in made:
-            made["json"] = orjson.dumps(describe(app))
+            made["json"] = msgspec.json.encode(describe(app))
         return Response(made["json"], media_type="application/json")
 
     async def docs(_: Request) -> Response:
@@ -122,5 +122,5 @@ def _body(operation: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>Body: <code>{escape(kind)}</code></p>"
         shown = content.get("example")
         if shown is not None:
-            text = shown if isinstance(shown, str) else orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
+            text = shown if isinstance(shown, str) else msgspec.json.format(msgspec.json.encode(shown)).decode()
             yield f"<pre>{escape(text)}</pre>"

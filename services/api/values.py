@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 
 from services.api.problems import TooLarge
 from shared.errors import InvalidInput
@@ -26,24 +26,27 @@ def sendable(opts: Mapping[str, Any], loc: str, most_bytes: int) -> None:
 
     Raises InvalidInput, or TooLarge.
     """
-    if _depth(opts) > DEEPEST:
-        raise wrong(loc, f"is nested deeper than {DEEPEST} levels")
+    if refused := _refused(opts):
+        raise wrong(loc, refused)
     try:
-        size = len(orjson.dumps(opts))
-    except TypeError as error:
+        size = len(msgspec.json.encode(opts))
+    except (TypeError, ValueError) as error:
         raise wrong(loc, f"holds a value that cannot be sent: {error}") from error
     if size > most_bytes:
         raise TooLarge(f"{loc}: more than {most_bytes} bytes; hand large things over as files")
 
 
-def _depth(value: Any) -> int:
-    """How deep lists and objects are nested, without recursion; stops looking below what is allowed."""
-    level, depth = [value], 0
-    while level and depth <= DEEPEST:
-        inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+def _refused(value: Any) -> str:
+    """What in it not every JSON reader takes, or nothing. Without recursion, however deep it is."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        if any(isinstance(each, int) and not -(2**63) <= each < 2**64 for each in level):
+            return "holds a whole number of more than 64 bits"
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return ""
         level = [item for each in inner for item in each]
-        depth += 1 if inner else 0
-    return depth
+    return f"is nested deeper than {DEEPEST} levels"
 
 
 def wrong(loc: str, msg: str) -> InvalidInput:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-import orjson
+import msgspec
 
 from shared.errors import InvalidInput
 from shared.flows.model import Flow, from_json, to_json
@@ -25,8 +25,8 @@ def dumps(value: Mapping[str, Any] | Sequence[Any]) -> str:
     if not value:
         return _EMPTY_OBJECT if isinstance(value, Mapping) else _EMPTY_LIST
     try:
-        return orjson.dumps(value, default=_plain).decode()
-    except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates
+        return _encoder.encode(value).decode()
+    except (TypeError, ValueError):  # lone surrogates, keys that are no text
         return _dumps_slowly(value)
 
 
@@ -45,13 +45,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+_encoder, _decoder = msgspec.json.Encoder(enc_hook=_plain), msgspec.json.Decoder()
+
+
 def loads(text: str) -> Any:
     """What `dumps` wrote."""
     if text == _EMPTY_OBJECT:
         return {}
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return _decoder.decode(text)
+    except msgspec.DecodeError:  # lone surrogates
         return json.loads(text)
 
 

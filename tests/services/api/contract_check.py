@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
-import orjson
+import msgspec
 
 Json = Mapping[str, Any]
 _TYPES = {
@@ -32,7 +32,7 @@ class ContractCheck:
     def check(self, answer: httpx.Response) -> None:
         """Fail when the answer is not one that the document describes. Its body has been read."""
         kind = answer.headers.get("content-type", "").partition(";")[0]
-        body = orjson.loads(answer.content) if kind.endswith("json") else None
+        body = msgspec.json.decode(answer.content) if kind.endswith("json") else None
         found = self._operation(answer.request.method, answer.request.url.path)
         if answer.status_code >= 400:
             assert kind == "application/problem+json" or "/health/" in answer.request.url.path, (kind, answer.content)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
+import msgspec
 import pytest
 
 from shared.bus.messages import RunEvents
@@ -34,7 +34,7 @@ class Events:
             if line.startswith("id: "):
                 last = line[4:]
             if line.startswith("data: "):
-                yield last, orjson.loads(line[6:])
+                yield last, msgspec.json.decode(line[6:])
 
     async def take(self, count: int) -> list[dict[str, Any]]:
         found = []
