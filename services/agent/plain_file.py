@@ -1,16 +1,26 @@
 """Files that a task can reach, read by the agent: it may have put a pipe, a device or a link in their place."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 
+class NoFile(OSError):
+    """Something else is there: a link, a directory, a pipe, a device."""
+
+
 def open_plain(path: Path | str) -> int:
-    """A descriptor to read from. Never blocks, follows no link. Raises OSError, also for what is no file."""
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """A descriptor to read from. Never blocks, follows no link. Raises NoFile, and OSError as `os.open` does."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise NoFile(error.errno, "it is no file any more") from error
+        raise
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise OSError(0, "it is no file any more")
+        raise NoFile(errno.EINVAL, "it is no file any more")
     return opened
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from services.agent import taking, workspace
+from services.agent import taking
 from services.agent.config import AgentConfig
 from services.agent.owned import Owned
 from services.agent.presence import Presence, installation_of
+from services.agent.removing import remove_all
 from services.agent.spawner.server import boot_ms
 from services.agent.work import Work
 from shared.bus import messages as m
@@ -169,7 +170,7 @@ class AgentService:
             await asyncio.sleep(_CLEAN_SECONDS)
             garbage, self._work.garbage[:] = list(self._work.garbage), []
             if garbage:
-                await asyncio.to_thread(workspace.remove_all, garbage)
+                await asyncio.to_thread(remove_all, garbage)
 
     async def _prune_for_ever(self) -> None:
         assert self._work is not None

@@ -10,9 +10,12 @@ from typing import Any
 
 from services.agent.activation import Activation, key_of
 from services.agent.journal import Entry
+from services.agent.plain_file import NoFile, read_plain
 from shared.bus.messages import TaskOffered
 from shared.errors import ConfigurationError
 
+_END = {"status", "stopped_at", "elapsed", "layout", "why"}
+_MOST_BYTES = 64 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,95}")
 
 
@@ -65,12 +68,12 @@ def restored(root: Path, host: str, entry: Entry) -> Activation:
 
 
 def end_of(directory: Path) -> dict[str, Any] | None:
-    """What the spawner wrote at the end of a task; None while there is none."""
+    """What the spawner wrote at the end of a task; None while there is none, and for what it did not write."""
     try:
-        found: dict[str, Any] = json.loads((directory / "end").read_bytes())
-    except FileNotFoundError:
+        found = json.loads(read_plain(directory / "end", _MOST_BYTES))
+    except (FileNotFoundError, NoFile, ValueError, RecursionError):
         return None
-    return found
+    return found if isinstance(found, dict) and found.keys() >= _END else None
 
 
 def was_started(directory: Path) -> bool:

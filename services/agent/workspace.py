@@ -2,17 +2,12 @@
 
 import asyncio
 import os
-import shutil
-import stat
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import structlog
-
+from services.agent.removing import is_directory, remove_all
 from shared.bus.messages import TaskOffered
-
-log = structlog.get_logger("floe.agent")
 
 SINGLE = "single"
 _ASKED_AT_ONCE = 50
@@ -37,12 +32,10 @@ class Workspaces:
     def ready(self, offer: TaskOffered) -> Path | None:
         """The workspace if it is there for this run, or can be made in an instant; None when it has to be emptied."""
         path = self.path(offer)
-        if not offer.reuse_space:
+        if not offer.reuse_space or self._owner(path) == offer.run:
             _make(path)
             return path
-        if self._owner(path) == offer.run:
-            return path
-        if path.exists() and not offer.keep_space and any(path.iterdir()):
+        if os.path.lexists(path) and not _usable(path, as_it_is=offer.keep_space):
             return None
         _make(path)
         self._own(path, offer.run)
@@ -85,29 +78,36 @@ class Workspaces:
         path.with_name("single.run").write_text(run)
 
 
+def _usable(path: Path, *, as_it_is: bool) -> bool:
+    """Whether a reused workspace can be handed to another run without more ado: a real directory, and an empty one."""
+    return is_directory(path) and (as_it_is or (os.access(path, os.R_OK | os.X_OK) and not any(path.iterdir())))
+
+
 def _make(path: Path) -> None:
+    """Raises NotADirectoryError when a task has put something else in its place, a link above all."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        return
+        if not is_directory(path):
+            raise NotADirectoryError(f"{path} is no directory any more") from None
     except FileNotFoundError:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _empty(path: Path) -> None:
-    aside = path.with_name(f"{path.name}.old")
-    remove(aside)
-    if path.exists():
+    """What cannot be removed stays aside, and is tried again the next time."""
+    aside = path.with_name(f"{path.name}.old.{secrets.token_hex(4)}")
+    if os.path.lexists(path):
         os.rename(path, aside)
     _make(path)
-    remove(aside)
+    remove_all(path.parent.glob(f"{path.name}.old*"))
 
 
 def _beyond(root: Path, keep: int) -> dict[str, Path]:
     """Run to workspace, oldest first, without the newest `keep` of each flow."""
     found: list[tuple[float, Path]] = []
-    for flow in root.glob("*/ws"):
+    for flow in filter(is_directory, root.glob("*/ws")):
         mine = sorted((entry.stat().st_mtime, Path(entry.path)) for entry in os.scandir(flow) if _of_a_run(entry))
         found += mine[:-keep]
     return {path.name: path for _, path in sorted(found)}
@@ -115,32 +115,3 @@ def _beyond(root: Path, keep: int) -> dict[str, Path]:
 
 def _of_a_run(entry: "os.DirEntry[str]") -> bool:
     return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(SINGLE)
-
-
-def remove(path: Path) -> None:
-    """Delete a directory with all that is in it, also what a task has made read-only. Missing is fine."""
-    if path.exists():
-        shutil.rmtree(path, onerror=_open_up)
-
-
-def _open_up(function: Callable[..., object], name: str, error: tuple[type[BaseException], BaseException, Any]) -> None:
-    """What could not be removed: allow it in the directory that holds it, or in itself, and try once more."""
-    try:
-        os.chmod(os.path.dirname(name), 0o700)
-        if not stat.S_ISDIR(os.lstat(name).st_mode):
-            os.unlink(name)
-        elif function in (os.rmdir, os.lstat):
-            os.rmdir(name)
-        else:
-            os.chmod(name, 0o700)
-            shutil.rmtree(name)
-    except FileNotFoundError:
-        pass
-    except OSError as again:
-        log.warning("workspace.not_removed", path=name, error=str(again))
-
-
-def remove_all(paths: Iterable[Path]) -> None:
-    """Remove each of them."""
-    for path in paths:
-        remove(path)

@@ -1,14 +1,16 @@
 """A task that spoils what is kept of it spoils its own run only: no file of its own making blocks anybody or fills
 the store, and it still comes to its end (RELIABILITY §1, every run reaches the archive; §4, exhaustion)."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from services.agent import plain_file
 from services.agent.log_file import LogFile
+from services.agent.plain_file import NoFile, read_plain
 from services.agent.service import AgentService
 from services.agent.spawner.capped import CappedLog
+from services.agent.taking import end_of
 from tests.services.agent.conftest import Make
 from tests.services.agent.hub import Hub
 
@@ -69,10 +71,11 @@ def test_only_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("text")
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    assert plain_file.read_plain(tmp_path / "file", 3) == b"tex"
-    for name, why in (("directory", "no file"), ("link", "symbolic links"), ("missing", "No such file")):
-        with pytest.raises(OSError, match=why):
-            plain_file.read_plain(tmp_path / name, 3)
+    assert read_plain(tmp_path / "file", 3) == b"tex"
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("directory", NoFile), ("link", NoFile), ("pipe", NoFile), ("missing", FileNotFoundError)):
+        with pytest.raises(kind):
+            read_plain(tmp_path / name, 3)
         assert LogFile(tmp_path)._from_file(name, 0, 3) == b""
 
 
@@ -83,3 +86,14 @@ def test_a_log_that_cannot_have_its_tail_counts_what_is_lost(tmp_path: Path) -> 
     log.close()
     assert (log.layout.head, log.layout.tail, log.layout.lost) == (2, 0, 8)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("said", [b"", b"{", b"[" * 30_000, b"[]", b'{"status":0}', b'"end"', b"\xff"])
+def test_an_end_that_the_spawner_did_not_write_is_none(tmp_path: Path, said: bytes) -> None:
+    (tmp_path / "end").write_bytes(said)
+    assert end_of(tmp_path) is None
+
+
+def test_a_pipe_in_the_ends_place_is_no_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "end")
+    assert end_of(tmp_path) is None
