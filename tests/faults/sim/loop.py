@@ -123,9 +123,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nobody waits in a selector."""
 
 
-def _make_task(
-    loop: asyncio.AbstractEventLoop, work: Any, *, context: Any = None, **_: Any
-) -> "asyncio.Task[Any]":
+def _make_task(loop: asyncio.AbstractEventLoop, work: Any, *, context: Any = None, **_: Any) -> "asyncio.Task[Any]":
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, context=context)
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     owner = (context or copy_context()).get(OWNER)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -97,6 +97,11 @@ class Placing:
             self.database.agents[host].row = replace(row, state=state)
         await self._trouble.at("after")
         return unseen
+
+    async def ended(self, refs: Collection[RunRef]) -> frozenset[RunRef]:
+        await self._trouble.at("before")
+        runs = {ref: self.database.run_of(ref) for ref in refs}
+        return frozenset(ref for ref, run in runs.items() if run is None or run.state.phase == "archive")
 
     async def unassign_lost(self) -> Sequence[RunRef]:
         await self._trouble.at("before")

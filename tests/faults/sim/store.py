@@ -227,7 +227,9 @@ class MemoryStore(Reading, Placing):
                 gone += self._delete(run)
         if keep_triggers_days > 0:
             before = database.now() - timedelta(days=keep_triggers_days)
-            past = [r.id for r in database.triggers.values() if r.state != "inbox" and (r.received_at or before) < before]
+            past = [
+                r.id for r in database.triggers.values() if r.state != "inbox" and (r.received_at or before) < before
+            ]
             for key in past[:limit]:
                 del database.triggers[key]
             gone += len(past[:limit])
