@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = "requirements.lock"
 # Which of pyproject's lists each lock holds; "" is [project] dependencies.
 _HOLDS = {
-    RUNTIME: ["", "api", "sql", "rabbitmq", "agent", "cli"],
+    RUNTIME: ["", "api", "sql", "rabbitmq", "agent"],
     "deploy/agent.lock": ["", "rabbitmq", "agent"],
-    "requirements-dev.lock": ["", "api", "sql", "rabbitmq", "agent", "cli", "dev"],
+    "requirements-dev.lock": ["", "api", "sql", "rabbitmq", "agent", "dev"],
     "deploy/build.lock": ["build"],
 }
 _ADDRESS = re.compile(r"\w+://|file:[./]|--(extra-)?index|--find-links|--trusted-host| @ ", re.IGNORECASE)

@@ -23,9 +23,9 @@ _OPTIONS = [
     "--newline=lf",
 ]
 _EXTRAS = {
-    RUNTIME: ["api", "sql", "rabbitmq", "agent", "cli"],
+    RUNTIME: ["api", "sql", "rabbitmq", "agent"],
     "deploy/agent.lock": ["rabbitmq", "agent"],
-    "requirements-dev.lock": ["api", "sql", "rabbitmq", "agent", "cli", "dev"],
+    "requirements-dev.lock": ["api", "sql", "rabbitmq", "agent", "dev"],
 }
 
 
