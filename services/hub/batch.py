@@ -75,6 +75,8 @@ class Batch:
 
     async def write(self) -> None:
         """Adopt what there is to adopt, then write everything in one go."""
+        if self._adopting or any(work.ended for work in self._works.values()):
+            self.generation_moved = await self._knowledge.refresh(await self._tx.flow_generation())
         self._chain_ended_runs()
         if self._adopting:
             await self._adopt_all()
@@ -99,7 +101,6 @@ class Batch:
             self._adopting[trigger.id] = trigger
 
     async def _adopt_all(self) -> None:
-        self.generation_moved = await self._knowledge.refresh(await self._tx.flow_generation())
         settled = await self._tx.known_triggers(self._adopting)
         judged = []
         for trigger in self._adopting.values():
