@@ -1,5 +1,6 @@
 """The simulated database: what is stored, as values, and the transactions that change it all at once or not at all."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -88,6 +89,19 @@ class Database:
         self.logs: dict[tuple[int, int], tuple[bytearray, dict[int, bytes]]] = {}
         self.locks: dict[int, Transaction] = {}
         self.open: list[Transaction] = []
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def released(self) -> None:
+        """Return when a transaction has ended."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def run_of(self, ref: RunRef) -> Run | None:
         run = self.runs.get(number_of(ref))
@@ -135,6 +149,7 @@ class Transaction:
         database = self.database
         if self in database.open:
             database.open.remove(self)
+            database.wake()
         for number in [number for number, holder in database.locks.items() if holder is self]:
             del database.locks[number]
 

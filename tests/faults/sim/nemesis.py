@@ -72,7 +72,7 @@ class Nemesis:
         self._world.cut(self._victim(), self._draw.choice([1.0, 5.0, 20.0]))
 
     def _long_cut(self) -> None:
-        self._world.cut(self._victim("agent"), self._draw.choice([40.0, 70.0, 120.0]))
+        self._world.cut(self._victim("agent"), self._draw.choice([25.0, 50.0, 90.0]))
 
     def _broker_down(self) -> None:
         self._world.bus.down_until = self._world.loop.now + self._draw.choice([0.5, 5.0, 20.0])

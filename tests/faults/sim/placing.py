@@ -1,6 +1,5 @@
 """Hosts, pends and claims in the simulated database."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -56,7 +55,7 @@ class Placing:
 
     async def _placing(self) -> PlacingRows:
         while any(isinstance(each, PlacingRows) for each in self.database.open):
-            await asyncio.sleep(0.002)
+            await self.database.released()
         return PlacingRows(self.database, self._trouble.at)
 
     async def placement_view(self, limit: int) -> PlacementView:

@@ -23,14 +23,14 @@ class StoreTrouble(Trouble):
             if not self._reachable():
                 raise StoreUnavailable("the store cannot be reached")
         if point == "before":
-            if faults.random.random() < 0.3:
+            if faults.random.random() < 0.15:
                 await asyncio.sleep(faults.latency())
             if faults.strikes("store_before"):
                 raise StoreUnavailable("the connection was lost")
             return
         if faults.strikes("store_slow"):
             await asyncio.sleep(faults.delay())
-        elif point in ("commit", "lock"):
+        elif point in ("commit", "lock") and faults.random.random() < 0.5:
             await asyncio.sleep(faults.latency())
         if point == "commit" and faults.strikes("store_conflict"):
             raise StoreConflict("serialization failure")

@@ -34,7 +34,7 @@ from tests.faults.sim.store import MemoryStore
 from tests.faults.sim.trouble import StoreTrouble
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-LOST_AFTER = 60.0
+LOST_AFTER = 40.0
 IDLE_IN_TRANSACTION = 10.0
 CONVERGES_WITHIN = 600.0
 RESTART_SECONDS = 2.0
@@ -258,9 +258,11 @@ class World:
         for machine in self.machines.values():
             machine.disk_broken_until = 0.0
         for slot in self.slots:
+            self.boot(slot)
             if slot.process is not None:
                 slot.process.cut_until = 0.0
                 slot.process.dies_at = -1
+                slot.process.resume(self.loop)
         for flow in self.flows:
             kept = tuple(node for node in flow.triggers if node.type != "timer")
             if kept != flow.triggers:
