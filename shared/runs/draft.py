@@ -26,12 +26,17 @@ class Stepped:
 class Draft:
     """One step's working copy. `finish` gives the result; nothing of it outlives that."""
 
-    __slots__ = ("at", "before", "effects", "merges", "open", "queue", "reasons", "run", "touched")
+    __slots__ = (
+        "at", "before", "effects", "merges", "next_n", "open", "out", "queue", "reasons", "run", "seq", "touched",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self, run: RunState, at: datetime) -> None:
         self.before = run
         self.run = run
+        """Phase, outcome, host and the like; the numbers below are ahead of it until the step is finished."""
         self.at = at
+        self.seq, self.next_n, self.out, self.waiting = run.seq, run.next_n, run.out, run.waiting
         self.open: dict[int, Activation] = dict(run.open)
         self.merges: dict[str, int] = dict(run.merges)
         self.touched: dict[int, Activation] = {}
@@ -46,9 +51,8 @@ class Draft:
 
     def emit(self, tag: str, source: SourceClass, source_id: str, opts: Mapping[str, Any], good: bool = True) -> None:
         """Number an event, log it, and queue it for those who listen (system events have no listeners)."""
-        seq = self.run.seq + 1
-        event = RunEvent(self.run.ref, seq, tag, source, source_id, good, opts, self.at)
-        self.set(seq=seq)
+        self.seq += 1
+        event = RunEvent(self.run.ref, self.seq, tag, source, source_id, good, opts, self.at)
         self.effects.append(Emit(event))
         if source != "sys" and not tag.startswith("sys."):
             self.queue.append(event)
@@ -62,7 +66,7 @@ class Draft:
 
     def add(self, activation: Activation) -> None:
         """A new activation, whose number is the run's next."""
-        self.set(next_n=activation.n + 1)
+        self.next_n = activation.n + 1
         self._count(activation, +1)
         self._keep(activation)
 
@@ -88,9 +92,9 @@ class Draft:
 
     def _count(self, activation: Activation, by: int) -> None:
         if activation.process == "out":
-            self.set(out=self.run.out + by)
+            self.out += by
         elif activation.phase == "waiting" and activation.type not in MERGE_TYPES:
-            self.set(waiting=self.run.waiting + by)
+            self.waiting += by
 
     def clear_timer(self, n: int, kind: TimerKind) -> None:
         """That timer is not wanted any more."""
@@ -98,7 +102,8 @@ class Draft:
 
     def free_claims_if_idle(self) -> None:
         """FLOWS D-04: tags are held until the run is archived and its processes are gone."""
-        if not self.run.holds_claims and self.before.holds_claims:
+        holds = self.run.phase != "archive" or self.out > 0
+        if not holds and self.before.holds_claims:
             self.effects.append(FreeClaims())
 
     def merges_half_full(self) -> list[Activation]:
@@ -107,7 +112,16 @@ class Draft:
 
     def finish(self) -> Stepped:
         """The step's result. A step that did nothing gives back the very state it was given."""
-        if self.run is self.before and not self.touched:
+        if self.run is self.before and not self.touched and self.seq == self.before.seq:
             return Stepped(self.before, tuple(self.effects))
-        run = replace(self.run, open=self.open, merges=self.merges, rev=self.before.rev + 1)
+        run = replace(
+            self.run,
+            seq=self.seq,
+            next_n=self.next_n,
+            out=self.out,
+            waiting=self.waiting,
+            open=self.open,
+            merges=self.merges,
+            rev=self.before.rev + 1,
+        )
         return Stepped(run, tuple(self.effects), tuple(self.touched[n] for n in sorted(self.touched)))

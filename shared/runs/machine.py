@@ -73,7 +73,10 @@ def step(program: Program, run: RunState, event: Input) -> Stepped:
 
 
 def _assigned(program: Program, draft: Draft, event: Assigned) -> None:
-    if draft.run.phase != "pending":
+    run = draft.run
+    if run.phase != "pending" or (run.host is None and event.epoch <= run.epoch):
+        return
+    if run.host is not None and (run.host, run.epoch) != (event.host, event.epoch):
         return
     draft.set(phase="active", host=event.host, epoch=event.epoch, started_at=event.at)
     draft.emit("sys.state", "sys", "", {"action": "activate", "host": event.host})
@@ -167,7 +170,7 @@ def _settle(program: Program, draft: Draft) -> None:
     """Route events until none is left; then N-05 (c): a run in which nothing is open has ended."""
     _route(program, draft)
     run = draft.run
-    if run.phase != "active" or run.out or run.waiting:
+    if run.phase != "active" or draft.out or draft.waiting:
         return
     stalled = draft.merges_half_full()
     if not stalled:

@@ -21,7 +21,7 @@ def arrive(program: Program, draft: Draft, node: Node, event: RunEvent) -> Ended
     """An event reaches a node that listens to it. Returns how the run ends, if that ends it."""
     if node.type in MERGE_TYPES:
         return _arrive_at_merge(program, draft, node, event)
-    if draft.run.next_n > MAX_ACTIVATIONS:
+    if draft.next_n > MAX_ACTIVATIONS:
         return "bad", f"more than {MAX_ACTIVATIONS} activations (a cycle without an exit?)"
     opts = {} if event.source_class == "trigger" else event.opts
     match node.type:
@@ -33,7 +33,7 @@ def arrive(program: Program, draft: Draft, node: Node, event: RunEvent) -> Ended
             _start_timer(program, draft, node, opts)
         case _:
             return _start_task(draft, node, opts)
-    _limit(program, draft, node, draft.run.next_n - 1)
+    _limit(program, draft, node, draft.next_n - 1)
     return None
 
 
@@ -41,7 +41,7 @@ def arrive(program: Program, draft: Draft, node: Node, event: RunEvent) -> Ended
 
 
 def _begin(draft: Draft, node: Node, opts: Mapping[str, Any], **fields: Any) -> Activation:
-    n = draft.run.next_n
+    n = draft.next_n
     activation = Activation(n, node.id, node.type, opts=opts, queued_at=draft.at, **fields)
     draft.add(activation)
     draft.emit("sys.node.start", _source(node), node.id, {"activation": n, "status": shown_status(activation)})
@@ -123,7 +123,7 @@ def _arrive_at_merge(program: Program, draft: Draft, node: Node, event: RunEvent
         draft.put(merge, recording=False)
         merge = None
     if merge is None:
-        if draft.run.next_n > MAX_ACTIVATIONS:
+        if draft.next_n > MAX_ACTIVATIONS:
             return "bad", f"more than {MAX_ACTIVATIONS} activations (a cycle without an exit?)"
         merge = _begin(draft, node, {}, phase="waiting", started_at=draft.at)
         _limit(program, draft, node, merge.n)
@@ -278,7 +278,7 @@ def emit_result(program: Program, draft: Draft, activation: Activation, opts: Ma
     source = _source(node)
     draft.emit(f"{source}.{node.id}.{suffix}", source, node.id, opts, good)
     if activation.reason:
-        draft.reasons[draft.run.seq] = activation.reason
+        draft.reasons[draft.seq] = activation.reason
 
 
 def _source(what: Node | Activation) -> SourceClass:

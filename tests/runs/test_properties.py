@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
 from shared.runs import draft as draft_module
 from shared.runs import machine, nodes
@@ -212,7 +213,7 @@ def _starts_again(program: Any, run: Any, event: Input) -> Stepped:
 
 def _skips_numbers(self: Any, tag: str, *args: Any, **kwargs: Any) -> None:
     if tag == "sys.end.all":
-        self.set(seq=self.run.seq + 1)
+        self.seq += 1
     _emit(self, tag, *args, **kwargs)
 
 
@@ -279,7 +280,7 @@ def test_a_planted_fault_is_caught(
     def check(world: World) -> None:
         holds(world)
 
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, Flaky)):  # a machine that is fickle is also fickle when hypothesis tries again
         check()
 
 

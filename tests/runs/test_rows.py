@@ -1,5 +1,6 @@
 """FLOWS §2, §5 and the waiting types of §6, row by row, on the bare machine."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -219,8 +220,6 @@ def test_n10_a_cycle_makes_new_activations() -> None:
 
 def test_n10_too_many_activations_end_the_run() -> None:
     world = begun(task("a", "trigger.good", ignore_fail=True), task("b", "task.a.good"), task("c", "task.b.good"))
-    from dataclasses import replace
-
     world.run = replace(world.run, next_n=MAX_ACTIVATIONS + 1)
     done(world, 1)
     outcome, reason = ended(world)
@@ -375,3 +374,12 @@ def test_n07_placeholders_of_waiting_nodes_are_filled() -> None:
     asked = next(event for event in world.events if event.tag == "sys.data.required")
     assert asked.opts["form"]["title"] == "Release me?"
     assert "task.t.error" in tags(world)
+
+
+def test_a_late_assignment_of_an_earlier_epoch_is_not_taken() -> None:
+    world = World(flow(task("a", "trigger.good")))
+    world.run = replace(world.run, host="other", epoch=2)
+    world.feed(Assigned(world.at, "h", 1))
+    assert world.run.phase == "pending"
+    world.feed(Assigned(world.at, "other", 2))
+    assert (world.run.phase, world.run.host, world.run.epoch) == ("active", "other", 2)
