@@ -57,7 +57,7 @@ async def test_many_first_activations_empty_it_once(make_agent: Make, hub: Hub) 
     assert hub.log("h-2", 9).endswith("".join(f"b{n}\n" for n in range(1, 9)).encode())
 
 
-async def test_old_workspaces_are_removed_but_those_in_use(tmp_path: Path) -> None:
+async def test_d09_old_workspaces_are_removed_but_those_in_use(tmp_path: Path) -> None:
     for flow, numbers in (("f", range(1, 7)), ("g", range(7, 9))):
         for n in numbers:
             made = tmp_path / f"spaces/{flow}/ws/h-{n}"

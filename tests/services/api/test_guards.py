@@ -90,10 +90,11 @@ async def test_a_body_over_the_limit_is_refused_with_and_without_its_length(tmp_
             for _ in range(4):
                 yield b"x" * 500
 
-        for content in (long, chunks()):
-            answer = await house.client.post("/flows/validate", content=content, headers={"Content-Type": "text/yaml"})
-            assert answer.status_code == 413
-            assert "1000" in answer.json()["detail"]
+        for path, kind in (("/flows/validate", "text/yaml"), ("/flows/build/runs", "application/json")):
+            for content in (long, chunks()):
+                answer = await house.client.post(path, content=content, headers={"Content-Type": kind})
+                assert answer.status_code == 413
+                assert "1000" in answer.json()["detail"]
 
 
 async def test_a_store_that_is_away_is_503_with_an_id(house: House) -> None:
