@@ -1,7 +1,6 @@
 """What waits in a queue of the in-process bus, and the task that brings it to a handler."""
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from shared.bus.messages import Message
+from shared.bus.patience import pauses, set_within
 from shared.bus.port import BusUnavailable, Handler, Queue
 
 log = structlog.get_logger(__name__)
@@ -128,26 +128,17 @@ class Consumer:
             settle(entries, error)
 
     async def _try(self, messages: list[Message]) -> Exception | None:
-        pause = _FIRST_PAUSE_SECONDS
+        waits = pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         for left in range(self._retries, -1, -1):
             try:
                 await self._handler(messages)
             except Exception as error:
                 log.warning("bus.handler_failed", queue=self.waiting.queue.name, tries_left=left, exc_info=True)
-                if not left or await self._stopped_within(pause * random.uniform(0.5, 1.0)):
+                if not left or await set_within(self._stop, next(waits)):
                     return error
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             else:
                 return None
         raise AssertionError("unreachable: the last try returns")
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 def settle(entries: Sequence[Entry], error: Exception | None) -> None:

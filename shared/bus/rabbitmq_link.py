@@ -5,8 +5,7 @@ user of a channel says itself what a fresh one needs, and a message costs a thir
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -14,6 +13,7 @@ import aiormq
 import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection
 
+from shared.bus.patience import pauses
 from shared.bus.port import BusUnavailable
 
 log = structlog.get_logger(__name__)
@@ -22,14 +22,6 @@ _CONNECT_SECONDS, _CLOSE_SECONDS, _HEARTBEAT_SECONDS = 15, 5, 10
 _CHANNEL_SECONDS = 10
 _FRAMES_BUFFERED = 256
 _LASTING_SECONDS = 5
-
-
-def pauses(first: float = 0.1, longest: float = 3.0) -> Iterator[float]:
-    """Seconds to wait before each next try: doubling, with jitter, without end."""
-    pause = first
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, longest)
 
 
 def cancelled_by_us() -> bool:
@@ -50,18 +42,6 @@ async def or_unavailable(what: str, seconds: float) -> AsyncIterator[None]:
         raise BusUnavailable(f"{what}: the connection was lost") from error
     except (aiormq.AMQPError, OSError, RuntimeError, TimeoutError) as error:
         raise BusUnavailable(f"{what}: {error or 'no answer in time'}") from error
-
-
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event is set, or was before `seconds` were over."""
-    if event.is_set():
-        return True
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 async def closed(thing: AbstractConnection | AbstractChannel) -> None:

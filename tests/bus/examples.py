@@ -1,7 +1,8 @@
 """Messages to send: one of each type by hand where a test needs it, and hypothesis strategies for all of them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -61,9 +62,6 @@ _by_field: dict[str, st.SearchStrategy[Any]] = {
     "opts": _opts,
     "values": _opts,
     "definition": _opts,
-    "env": st.lists(_text, max_size=3),
-    "tags": st.lists(_text, max_size=3),
-    "runs": st.lists(_text, max_size=3),
     "events": st.lists(_opts, max_size=2),
     "reports": st.lists(st.tuples(_text, _text, st.integers(0, 99)), max_size=3),
     "offsets": st.lists(st.tuples(_text, st.integers(0, 99), st.integers(0, 2**53)), max_size=3),
@@ -78,8 +76,14 @@ def leaves(kind: type[m.Message] = m.Message) -> list[type[m.Message]]:
 
 def any_of(kind: type[m.Message]) -> st.SearchStrategy[m.Message]:
     """Any message of that type; collections as JSON gives them back (lists)."""
-    hints = {name: _by_field.get(name) for name in kind.__struct_fields__}
-    return st.builds(kind, **{name: known for name, known in hints.items() if known is not None})
+    hints = get_type_hints(kind)
+    known = {name: _by_field.get(name, _list_of(hints[name])) for name in kind.__struct_fields__}
+    return st.builds(kind, **{name: strategy for name, strategy in known.items() if strategy is not None})
+
+
+def _list_of(hint: Any) -> st.SearchStrategy[Any] | None:
+    is_list = get_origin(hint) is Sequence and get_args(hint)[0] is str
+    return st.lists(_text, max_size=3) if is_list else None
 
 
 any_message = st.one_of([any_of(kind) for kind in leaves()])

@@ -99,13 +99,26 @@ async def test_a_batch_larger_than_the_handler_asked_for_is_handled_in_parts_and
 
 
 async def test_one_acknowledgement_covers_every_body_of_a_batch(rabbit_bus: RabbitBus) -> None:
-    for n in range(5):
+    for n in range(20):
         await rabbit_bus.publish([ex.cancel(n)])
-    got = Collector()
-    subscription = await rabbit_bus.subscribe(port.CONTROL, got)
-    await wait_until(lambda: len(got.ids) == 5)
+    got, heir = Collector(), Collector()
+    got.gate.clear()
+    subscription = await rabbit_bus.subscribe(port.CONTROL, got, batch=10)
+    await wait_until(lambda: got.running)
+    await wait_until(lambda: all_delivered(rabbit_bus))
+    got.gate.set()
+    await wait_until(lambda: got.ids == [f"c{n}" for n in range(20)])
+    assert max(map(len, got.batches)) > 1
     await subscription.stop()
-    assert (await rabbit_bus.queue_depths())["floe.control"] == 0
+    await rabbit_bus.subscribe(port.CONTROL, heir)
+    for n in range(100, 150):
+        await rabbit_bus.publish([ex.cancel(n)])
+    await wait_until(lambda: "c149" in heir.ids)
+    assert heir.ids == [f"c{n}" for n in range(100, 150)]
+
+
+async def all_delivered(bus: RabbitBus) -> bool:
+    return (await bus.queue_depths())["floe.control"] == 0
 
 
 async def test_what_a_stopped_consumer_did_not_handle_is_delivered_to_the_next(rabbit_bus: RabbitBus) -> None:
