@@ -79,7 +79,7 @@ class BodyLimit:
         announced = HTTPConnection(scope).headers.get("content-length", "")
         if announced.isdigit() and int(announced) > self._most:
             return await self._refusal()(scope, receive, send)
-        came = 0
+        came, refused = 0, False
 
         async def counted() -> Message:
             nonlocal came
@@ -89,7 +89,16 @@ class BodyLimit:
                 raise TooLarge(self._text())
             return message
 
-        return await self._app(scope, counted, send)
+        async def refusing(message: Message) -> None:
+            """Whatever a handler makes of the error, the answer is 413."""
+            nonlocal refused
+            if message["type"] == "http.response.start" and came > self._most:
+                refused = True
+                await self._refusal()(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        return await self._app(scope, counted, refusing)
 
     def _refusal(self) -> Response:
         return problem(413, self._text(), headers={"Connection": "close"})

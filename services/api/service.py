@@ -11,6 +11,7 @@ import uvicorn
 from services.api.app import create_app
 from services.api.config import ApiConfig
 from services.api.desk import Desk
+from services.api.protocol import BoundedProtocol
 from shared.bus.port import Bus
 from shared.errors import ConfigurationError
 from shared.store.port import ApiStore
@@ -80,7 +81,7 @@ class ApiService:
         return uvicorn.Config(
             self.app,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
