@@ -27,7 +27,6 @@ class Batch:
         self._locked = locked or _NOTHING
         self.held = self._locked.held
         self.poison: dict[int, Poison] = {}
-        self.generation_moved = False
         self._works: dict[RunRef, RunWork] = {}
         self._resend: set[RunRef] = set()
         self._adopting: dict[str, TriggerRow] = {}
@@ -76,7 +75,7 @@ class Batch:
     async def write(self) -> None:
         """Adopt what there is to adopt, then write everything in one go."""
         if self._adopting or any(work.ended for work in self._works.values()):
-            self.generation_moved = await self._knowledge.refresh(await self._tx.flow_generation())
+            await self._knowledge.refresh(await self._tx.flow_generation())
         self._chain_ended_runs()
         if self._adopting:
             await self._adopt_all()
@@ -148,8 +147,6 @@ class Batch:
 
     def _settle(self, trigger: TriggerRow, verdicts: Sequence[Verdict], runs: Sequence[RunRef]) -> None:
         self._settled.append(replace(trigger, state="settled", verdicts=tuple(verdicts), runs=tuple(runs)))
-
-    # --- after the commit ---
 
     @property
     def set_timers(self) -> bool:

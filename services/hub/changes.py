@@ -6,11 +6,22 @@ Several inputs for one run in a batch are stepped one after another and written 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import assert_never
 
 from shared.bus import messages as m
 from shared.flows.opts import effective_opts, merge_env
 from shared.runs.draft import Stepped
-from shared.runs.effects import ClearTimer, Emit, EndRun, FreeClaims, SetTimer, StartTask, StopTask
+from shared.runs.effects import (
+    ClearTimer,
+    Effect,
+    Emit,
+    EndRun,
+    FreeClaims,
+    RequestData,
+    SetTimer,
+    StartTask,
+    StopTask,
+)
 from shared.runs.events import RunEvent, TimerKind, event_json
 from shared.runs.program import GraphProgram
 from shared.runs.state import FINAL, Activation, RunState
@@ -42,7 +53,7 @@ class RunWork:
         for effect in stepped.effects:
             self._take(effect)
 
-    def _take(self, effect: object) -> None:
+    def _take(self, effect: Effect) -> None:
         match effect:
             case Emit(event):
                 self.events.append(event)
@@ -58,8 +69,10 @@ class RunWork:
                 self.ended = effect
             case FreeClaims():
                 self.freed = True
+            case RequestData():
+                pass  # the activation's own row says that it waits
             case _:
-                pass
+                assert_never(effect)
 
     @property
     def changed(self) -> bool:

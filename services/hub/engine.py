@@ -44,7 +44,6 @@ class Engine:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.timers_changed = asyncio.Event()
-        self.flows_changed = asyncio.Event()
 
     def start(self) -> None:
         """Begin to take items."""
@@ -141,8 +140,6 @@ class Engine:
     async def _tell(self, batch: Batch, at: datetime) -> None:
         if batch.set_timers:
             self.timers_changed.set()
-        if batch.generation_moved:
-            self.flows_changed.set()
         try:
             await self._bus.publish(list(batch.hints(at)))
         except Exception:

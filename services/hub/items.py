@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.errors import FloeError
-from shared.runs.events import Assigned, Cancel, DataSubmitted, HostLost, Input, TaskAccepted, TaskFinished, TaskStarted
-from shared.runs.events import TimerFired as TimerFired
+from shared.runs.events import Input
 from shared.runs.refs import RunRef
 from shared.store.port import Schedule, TriggerRow
 
@@ -45,8 +44,3 @@ class Advance:
 
 
 Item = Adopt | Fire | Advance
-
-__all__ = [
-    "Adopt", "Advance", "Assigned", "Cancel", "DataSubmitted", "Fire", "HostLost", "Item", "Poison", "TaskAccepted",
-    "TaskFinished", "TaskStarted", "TimerFired",
-]  # fmt: skip

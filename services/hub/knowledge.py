@@ -40,15 +40,14 @@ class Knowledge:
                 self._programs.popitem(last=False)
         return found
 
-    async def refresh(self, generation: int) -> bool:
-        """Read the flows again if they changed since. Returns whether they did."""
+    async def refresh(self, generation: int) -> None:
+        """Read the flows again if they changed since."""
         if generation == self._generation:
-            return False
+            return
         self._generation, flows = await self._store.latest_flows()
         self._flows = {stored.flow.id: stored for stored in flows}
         self._hashes = {stored.flow.id: definition_hash(stored.flow) for stored in flows}
         self.chained = chained_flows(flows)
-        return True
 
     def flows(self) -> Sequence[StoredFlow]:
         """The latest version of every armed flow, in order of id."""

@@ -13,16 +13,9 @@ from services.hub.log_writer import LogWriter
 from services.hub.prune import Pruner
 from services.hub.sweep import Sweep
 from shared.bus import messages as m
+from shared.bus.codec import dead_letter
 from shared.bus.port import CONTROL, HUB_HINTS, LOGS, REPORTS, TRIGGERS, Bus, Handler, Queue, Subscription
-from shared.runs.events import (
-    Assigned,
-    Cancel,
-    DataSubmitted,
-    Input,
-    TaskAccepted,
-    TaskFinished,
-    TaskStarted,
-)
+from shared.runs.events import Assigned, Cancel, DataSubmitted, Input, TaskAccepted, TaskFinished, TaskStarted
 from shared.runs.refs import RunRef
 from shared.store.port import HubStore, TriggerRow
 
@@ -185,7 +178,4 @@ def _trigger_row(message: m.TriggerReceived) -> TriggerRow:
 
 
 def _dead_letter(what: object, reason: str) -> m.DeadLetter:
-    now = datetime.now(UTC)
-    return m.DeadLetter(
-        id=f"dead/{id(what)}/{now.timestamp()}", at=now, queue="hub", reason=reason, body=repr(what)[:65536]
-    )
+    return dead_letter(repr(what).encode(errors="replace"), queue="hub", at=datetime.now(UTC), reason=reason)
