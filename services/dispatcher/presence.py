@@ -6,7 +6,7 @@ A host is lost only after silence during which this dispatcher itself heard what
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from secrets import token_hex
 
 import structlog
@@ -39,6 +39,8 @@ class Presence:
         self._name = token_hex(8)
         self._known: dict[str, tuple[object, ...]] = {}
         self._declared: set[str] = set()
+        self._rows: dict[str, tuple[datetime | None, float]] = {}
+        """When each host's row was last seen to move, by this process's clock."""
         self._heard_at = monotonic()
         self._hearing_since = self._heard_at
 
@@ -123,19 +125,28 @@ class Presence:
 
     async def watch_once(self) -> None:
         """Declare hosts away or lost, and take back what a lost one never started."""
-        now, agents = await self._store.agents()
-        heard_for = self._heard_for()
+        _, agents = await self._store.agents()
         away_after = MISSED_BEATS * self._config.beat_seconds
         for agent in agents:
+            silent = min(self._silent_for(agent), self._heard_for())
             if agent.last_seen_at is None or agent.state not in ("up", "away", "left"):
                 continue
-            silent = (now - agent.last_seen_at).total_seconds()
-            if silent > self._config.lost_after_seconds and heard_for > self._config.lost_after_seconds:
-                await self._declare(agent, "lost", now - timedelta(seconds=self._config.lost_after_seconds))
-            elif silent > away_after and agent.state == "up" and heard_for > away_after:
-                await self._declare(agent, "away", now - timedelta(seconds=away_after))
+            if silent > self._config.lost_after_seconds:
+                await self._declare(agent, "lost", agent.last_seen_at)
+            elif silent > away_after and agent.state == "up":
+                await self._declare(agent, "away", agent.last_seen_at)
         if any(agent.state in ("lost", "left", "deleted") for agent in agents) and await self._store.unassign_lost():
             self._wake.set()
+
+    def _silent_for(self, agent: AgentRow) -> float:
+        """For how many seconds its row has not moved under this dispatcher's eyes. The database's clock may jump, so
+        what it says is only told apart, never subtracted."""
+        now = self._monotonic()
+        seen_at, since = self._rows.get(agent.host, (None, now))
+        if seen_at != agent.last_seen_at:
+            since = now
+        self._rows[agent.host] = (agent.last_seen_at, since)
+        return now - since
 
     async def _declare(self, agent: AgentRow, state: AgentState, unless_seen_after: datetime) -> None:
         if not await self._store.set_agent_state(agent.host, state, unless_seen_after):
