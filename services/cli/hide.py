@@ -4,11 +4,14 @@ Both lie in the process's own memory, and `/proc/PID/cmdline` and `/proc/PID/env
 the values are overwritten there. Linux only; elsewhere nothing happens.
 """
 
+import ctypes
 import os
+import sys
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+_SET_DUMPABLE = 4  # prctl(2)
 _FLAGS = ("--admin", "--token")
 _FIRST_FIELD = 3  # the first that follows the name in /proc/self/stat, see proc(5)
 _ARG_START, _ENV_START = 48, 50
@@ -42,6 +45,15 @@ def hide(values: Collection[str], names: Collection[str] = ()) -> None:
                     memory.write(after)
     except OSError:
         return
+
+
+def keep_others_out() -> None:
+    """No process of the same user, a task above all, reads this one's memory or environment from now on.
+
+    Linux only. Programs that this one starts are as open as ever; there are no core dumps of it. Call it after `hide`.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def overwritten(area: bytes, secret: Collection[bytes]) -> bytes:

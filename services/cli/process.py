@@ -39,6 +39,7 @@ def begin(
     for name, near in unknown_names(known):
         log.warning("settings.unknown", name=name, **({"did_you_mean": near} if near else {}))
     hide.hide(settings.secrets, secret_names())
+    hide.keep_others_out()
     return settings
 
 

@@ -45,3 +45,22 @@ def test_flags_with_secrets_are_found() -> None:
 def test_only_whole_values_are_overwritten() -> None:
     area = b"floe\0up\0--admin\0up\0A=up\0upper\0"
     assert overwritten(area, [b"up"]) == b"floe\0**\0--admin\0**\0A=**\0upper\0"
+
+
+LOCKED = """
+import ctypes, subprocess, sys
+from services.cli import hide
+hide.hide(["no such secret"])
+hide.keep_others_out()
+child = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)
+subprocess.run([sys.executable, "-c", child], check=True)
+"""
+
+
+@LINUX
+def test_memory_and_environment_are_closed_to_others_but_not_those_of_tasks() -> None:
+    """PR_GET_DUMPABLE: of this process 0, of a program that it starts 1."""
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    said = subprocess.run([sys.executable, "-c", LOCKED], env=env, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["0", "1"]
