@@ -5,6 +5,7 @@ import random
 import sys
 import time
 
+from tests.faults.nemesis import disks
 from tests.faults.nemesis.cycles import Nemesis, Plan
 from tests.faults.nemesis.kinds import FAULTS
 from tests.faults.nemesis.world import on_signals
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, default=1_000_000, help="at most so many")
     parser.add_argument("--rate", type=float, default=4.0, help="runs started per second while faults last")
     args = parser.parse_args()
+    disks.enter()
     codes = [code for code in args.faults.replace(" ", "").split(",") if code] or list(FAULTS)
     unknown = [code for code in codes if code not in FAULTS]
     if unknown:

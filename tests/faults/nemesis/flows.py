@@ -37,7 +37,8 @@ FLOWS: Mapping[str, Kind] = {
     "fan": Kind(
         "{id: a, listen: trigger.good, RUN(5, 0.01, 0)}\n{id: b, listen: trigger.good, RUN(5, 0.05, 0)}\n"
         "{id: c, listen: trigger.good, RUN(5, 0, 0)}\n"
-        "{id: m, class: merge, wait: [task.a.good, task.b.good, task.c.good]}\n{id: z, listen: merge.m.good, type: end}",
+        "{id: m, class: merge, wait: [task.a.good, task.b.good, task.c.good]}\n"
+        "{id: z, listen: merge.m.good, type: end}",
         ("a", "b", "c"),
     ),
     "slow": Kind("{id: a, listen: trigger.good, RUN(300, 0.01, 0)}", ("a",), weight=2),

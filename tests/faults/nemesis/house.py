@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.servers import machine
 from tests.system.deployed import FLOE, Deployed
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[3]
 _ENDED = re.compile(r"^\[?\S*error\S*|Traceback|cannot|failed", re.IGNORECASE | re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ class House(Deployed):
     _keeper: threading.Thread | None = None
 
     def environment(self, name: str) -> dict[str, str]:
-        found = {**super().environment(name), "PYTHONPATH": str(_REPOSITORY), **self.environs(name)}
+        found = {**super().environment(name), "PYTHONPATH": str(REPOSITORY), **self.environs(name)}
         return {**found, **self._extra.get(name, {})}
 
     def start(self, name: str, *command: str, **extra: str) -> None:
@@ -67,6 +67,12 @@ class House(Deployed):
     def expect_end(self, name: str) -> None:
         """Its end will be no surprise, and is not made good by the keeper: whoever called this starts it again."""
         self._down.add(name)
+
+    def forget(self, name: str) -> None:
+        """It was only for a while: it is not started again."""
+        with self._guard:
+            self._commands.pop(name, None)
+            self._down.discard(name)
 
     def pids(self, name: str) -> list[int]:
         """Its process; of an agent not its spawner."""

@@ -4,10 +4,12 @@ Every start carries an Idempotency-Key and is repeated until somebody says 202, 
 answered 202 must run exactly once, what was not may run once or never.
 """
 
+import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ import httpx
 from tests.faults.nemesis.flows import FLOWS, pick
 
 _SENDERS = 3
-_PATIENCE = 20.0
+_PATIENCE, _IN_QUEUE = 20.0, 60.0
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Promise:
     flow: str
     trigger: str | None = None
     ref: str | None = None
+    accepted_at: float = 0.0
     acted: bool = False
 
 
@@ -34,7 +37,7 @@ class Promise:
 class Load:
     """`start`, then `finish`; `promises` is all that was asked for."""
 
-    client: Callable[[], httpx.Client]
+    client: Callable[[], AbstractContextManager[httpx.Client]]
     rng: random.Random
     per_second: float
     promises: list[Promise] = field(default_factory=list)
@@ -42,7 +45,7 @@ class Load:
     refused: list[str] = field(default_factory=list)
     _ending: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _until: float = math.inf
 
     def start(self) -> None:
         """Begin to start runs."""
@@ -55,11 +58,22 @@ class Load:
 
     def finish(self) -> None:
         """Start no more; what is in hand is seen through, and people do what flows wait for."""
+        self._until = time.monotonic() + 3 * _PATIENCE
         self._ending.set()
         for thread in self._threads:
-            thread.join(3 * _PATIENCE)
+            thread.join(4 * _PATIENCE)
             if thread.is_alive():
                 self.refused.append("a sender of the load did not come back")
+
+    def dropped(self, when: Sequence[float], made: Collection[str]) -> set[str]:
+        """Accepted triggers that may have been lost with their queue, and were: `made` are those with a run."""
+        return {
+            promise.trigger
+            for promise in self.accepted
+            if promise.trigger
+            and promise.trigger not in made
+            and any(at - _IN_QUEUE <= promise.accepted_at <= at + 1 for at in when)
+        }
 
     @property
     def accepted(self) -> list[Promise]:
@@ -72,7 +86,7 @@ class Load:
             self.promises.append(promise)
             answer = self._insist("POST", f"/flows/{promise.flow}/runs", {"Idempotency-Key": promise.key}, {"opts": {}})
             if answer is not None:
-                promise.trigger = answer["trigger_id"]
+                promise.trigger, promise.accepted_at = answer["trigger_id"], time.monotonic()
             self._ending.wait(rng.expovariate(self.per_second / _SENDERS))
 
     def _insist(self, method: str, path: str, headers: dict[str, str], body: object) -> dict[str, Any] | None:
@@ -113,14 +127,8 @@ class Load:
                 except (httpx.HTTPError, KeyError, ValueError):
                     continue
             time.sleep(0.3)
-            if ending and not any(thread.is_alive() for thread in self._threads[:-1]):
-                if time.monotonic() > self._give_up():
-                    return
-
-    def _give_up(self) -> float:
-        with self._guard:
-            self._until = getattr(self, "_until", None) or time.monotonic() + 2 * _PATIENCE
-            return float(self._until)
+            if time.monotonic() > self._until:
+                return
 
     def _acted(self, api: httpx.Client, promise: Promise) -> bool:
         """Whether it was done, or needs no doing any more."""

@@ -18,7 +18,7 @@ _PIECE = 65_536
 
 @dataclass(eq=False)
 class Line:
-    """What stands between one service and one server. Attributes may be set from any thread; they act on the next piece.
+    """What stands between one service and one server. Attributes may be set from any thread; they act on what follows.
 
     `hold_up`, `hold_down`: bytes to or from the server wait, as in a black hole that heals. `delay` is seconds for each
     piece, `cut` the chance that a piece goes half its way and the connection is reset, `refuse` resets whoever comes.
@@ -66,7 +66,7 @@ class Line:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: Callable[[], bool]) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             while data := await reader.read(_PIECE):
-                while held():
+                while held():  # noqa: ASYNC110 - set from other threads
                     await asyncio.sleep(0.05)
                 if self.delay:
                     await asyncio.sleep(self.delay)

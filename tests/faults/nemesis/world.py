@@ -14,8 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from tests.faults.nemesis import disks
 from tests.faults.nemesis.flows import FLOWS, definition
-from tests.faults.nemesis.house import House
+from tests.faults.nemesis.house import REPOSITORY, House
 from tests.faults.nemesis.proxy import Line, Loop
 from tests.servers import PrivatePostgres, PrivateRabbit
 from tests.servers.machine import ServerMissing
@@ -28,6 +29,7 @@ LOST_AFTER_SECONDS = 40.0
 AGENTS = ("one", "two")
 SERVICES = ("api", "hub1", "hub2", "dispatcher1", "dispatcher2", *AGENTS)
 _START_TRIES = 5
+_AGENT_DISK_MB, _DATABASE_DISK_MB = 400, 600
 
 
 class World:
@@ -43,14 +45,25 @@ class World:
         self.house = House(self.directory, {"FLOE_LOST_AFTER_SECONDS": str(LOST_AFTER_SECONDS)}, environs=self.urls)
         self.house.base = {**self.house.base, "FLOE_LOG_CAP_BYTES": str(4 << 20), "FLOE_GRACE_SECONDS": "2"}
         self.database = self.vhost = ""
+        self.inside = {"PYTHONPATH": f"{Path(__file__).with_name('inside')}:{REPOSITORY}"}
+        """Environment of a service that is to fail at a place of our choice."""
         self.may_be_lost: set[str] = set()
         """Why activations may have been lost in this cycle: parts of the reasons that are then no surprise."""
+        self.may_have_gaps = False
+        """A disk was full: logs may lack bytes, where they say so."""
+        self.dropped_at: list[float] = []
+        """When the queue of triggers was deleted, monotonic: what it held and nobody had adopted is lost with it."""
+        self.poisoned = False
+        """Dead letters are to be expected."""
         self.violations: list[str] = []
         """What the faults themselves found; the checker adds its own."""
         self.closing = threading.Event()
 
     def start(self) -> None:
-        """Servers, schema, services, flows."""
+        """Disks, servers, schema, services, flows."""
+        for agent in AGENTS:
+            disks.make(self.directory / agent, _AGENT_DISK_MB)
+        disks.make(self.postgres.directory, _DATABASE_DISK_MB)
         self.rabbit.launch()
         self.postgres.start()
         self.rabbit.wait_ready()
@@ -111,8 +124,17 @@ class World:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(asyncio.run, _fetch(plain_url(self.database), sql, args)).result()
 
+    def begin_cycle(self) -> None:
+        """Nothing is excused yet."""
+        self.may_be_lost.clear()
+        self.violations.clear()
+        self.dropped_at.clear()
+        self.may_have_gaps = False
+
     def heal(self) -> None:
-        """All lines pass, all processes run."""
+        """All lines pass, all processes run, disks have room."""
+        for disk in (*(self.directory / agent for agent in AGENTS), self.postgres.directory):
+            disks.free(disk)
         for line in self.lines.values():
             line.pass_all()
         self.house.revive()
@@ -144,6 +166,9 @@ class World:
         self.loop.close()
         self.rabbit.close()
         self.postgres.close()
+        for disk in (*(self.directory / agent for agent in AGENTS), self.postgres.directory):
+            disks.drop(disk)
+        shutil.rmtree(self.postgres.directory, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
         return problems
 

@@ -4,14 +4,11 @@ import random
 import signal
 
 from tests.faults.nemesis.house import signal_pid
-from tests.faults.nemesis.kinds.fault import Fault
+from tests.faults.nemesis.kinds.fault import HOST_LOST, LEASE_OVER, SUPERVISOR_DIED, Fault
 from tests.faults.nemesis.world import AGENTS, LOST_AFTER_SECONDS, SERVICES, World
 
 SERVERS = ("broker", "database")
 SPAWNERS = tuple(f"{agent}'s supervisor" for agent in AGENTS)
-SUPERVISOR_DIED = "the supervisor died"
-LEASE_OVER = "had lost touch with the cluster"
-HOST_LOST = "lost"
 
 
 def kill_some(world: World, rng: random.Random) -> str:
