@@ -15,7 +15,7 @@ from tests.services.agent.hub import Hub
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_runs_activations_share_a_private_workspace(agent: AgentService, hub: Hub, tmp_path: Path) -> None:
+async def test_d09_a_runs_activations_share_a_private_workspace(agent: AgentService, hub: Hub, tmp_path: Path) -> None:
     await hub.offer("h-1", 1, sh="echo one > a")
     await hub.ended("h-1", 1)
     await hub.offer("h-1", 2, sh="cat a")
@@ -25,7 +25,7 @@ async def test_a_runs_activations_share_a_private_workspace(agent: AgentService,
     assert stat.S_IMODE(os.stat(where).st_mode) == 0o700
 
 
-async def test_a_reused_workspace_is_emptied_once_per_run(agent: AgentService, hub: Hub) -> None:
+async def test_d09_a_reused_workspace_is_emptied_once_per_run(agent: AgentService, hub: Hub) -> None:
     await hub.offer("h-1", 1, sh="mkdir -p x/y; chmod 500 x; echo one > a", reuse_space=True)
     await hub.ended("h-1", 1)
     await hub.offer("h-2", 1, sh="ls | wc -l; echo two > a", reuse_space=True)
@@ -36,7 +36,7 @@ async def test_a_reused_workspace_is_emptied_once_per_run(agent: AgentService, h
     assert hub.log("h-2", 2).endswith(b"two\n")
 
 
-async def test_a_kept_workspace_is_not_emptied(agent: AgentService, hub: Hub) -> None:
+async def test_d09_a_kept_workspace_is_not_emptied(agent: AgentService, hub: Hub) -> None:
     await hub.offer("h-1", sh="echo one > a", reuse_space=True, keep_space=True)
     await hub.ended("h-1")
     await hub.offer("h-2", sh="cat a", reuse_space=True, keep_space=True)
