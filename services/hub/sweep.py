@@ -45,8 +45,7 @@ class Sweep(Loop):
     async def _unanswered(self) -> None:
         """Offers and stops that their host has not answered."""
         found = await self._store.unanswered(self._config.resend_seconds, LIMIT)
-        runs = dict.fromkeys(task.run for task in found)
-        await self._engine.submit([Advance(ref, resend=True) for ref in runs])
+        await self._engine.submit([Advance(ref, resend=True) for ref in found])
 
     async def lost_hosts(self) -> None:
         """FLOWS N-11. Also called at once when somebody says that a host is gone."""

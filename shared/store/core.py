@@ -17,7 +17,6 @@ from shared.runs.refs import RunRef, number_of
 from shared.runs.state import Activation
 from shared.store.port import (
     FlowSummary,
-    OutstandingTask,
     RunDetail,
     RunFilter,
     RunRow,
@@ -82,7 +81,7 @@ class CoreStore(ABC):
     async def unstarted(self, limit: int) -> Sequence[tuple[RunRef, str, int]]:
         return await self._read(sweep.unstarted, limit)
 
-    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence[OutstandingTask]:
+    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence[RunRef]:
         return await self._write(sweep.unanswered, older_than_seconds, limit)
 
     async def runs_on_lost_hosts(self, limit: int) -> Sequence[tuple[RunRef, str, bool]]:

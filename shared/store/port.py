@@ -198,9 +198,10 @@ class HubStore(Protocol):
     async def unstarted(self, limit: int) -> Sequence[tuple[RunRef, str, int]]:
         """Pending runs with a host: `(ref, host, epoch)`. What a lost RunAssigned left behind."""
 
-    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence["OutstandingTask"]:
-        """Activations whose processes are out and whose offer was not accepted, or that are told to stop (or whose run
-        is archived), not touched for that long. Marks them as touched now, so that the next call returns others."""
+    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence[RunRef]:
+        """Runs with activations whose processes are out and whose offer was not accepted, or that are told to stop (or
+        whose run is archived), unanswered for that long. At most `limit` activations; each is found again only after
+        that time."""
 
     async def runs_on_lost_hosts(self, limit: int) -> Sequence[tuple[RunRef, str, bool]]:
         """Runs (not archived, or archived with processes out) on hosts that are lost or deleted and that still have
@@ -219,18 +220,6 @@ class HubStore(Protocol):
     async def prune(self, keep_runs_days: int, keep_triggers_days: int, limit: int) -> int:
         """Delete a batch of what is too old (archived runs with all that belongs to them, triggers, logs, definitions
         that nobody needs). Returns how many rows went; 0 when done. 0 days keeps all."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutstandingTask:
-    """Something that an agent has not answered."""
-
-    run: RunRef
-    host: str
-    epoch: int
-    n: int
-    stop: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ async def test_two_sweeps_never_return_the_same_task(two: tuple[Store, Store]) -
 
     async def all_found() -> bool:
         found = await asyncio.gather(*(store.unanswered(1.5, 10) for store in two * 3))
-        runs.extend(each.run for batch in found for each in batch)
+        runs.extend(ref for batch in found for ref in batch)
         return len(runs) >= 20
 
     await wait_until(all_found, what="every task was asked for")

@@ -23,13 +23,11 @@ async def on_host(store: Store, count: int = 1, host: str = "a1") -> list[RunRef
 async def test_an_offer_is_outstanding_until_it_is_accepted(store: Store) -> None:
     (ref,) = await on_host(store)
     await step(store, ref, an_activation(1, process="out"), an_activation(2), phase="active", out=1)
-    (found,) = await store.unanswered(-1, 10)
-    assert (found.run, found.host, found.epoch, found.n, found.stop, found.reason) == (ref, "a1", 1, 1, False, "")
+    assert await store.unanswered(-1, 10) == [ref]
     await step(store, ref, an_activation(1, process="out", accepted=True))
     assert await store.unanswered(-1, 10) == []
     await step(store, ref, an_activation(1, process="out", accepted=True, stopping="cancelled"))
-    (found,) = await store.unanswered(-1, 10)
-    assert (found.stop, found.reason) == (True, "cancelled")
+    assert await store.unanswered(-1, 10) == [ref]
     await step(store, ref, an_activation(1, phase="done", process="gone"), out=0)
     assert await store.unanswered(-1, 10) == []
 
@@ -41,15 +39,14 @@ async def test_what_was_asked_for_is_not_returned_again_at_once(store: Store) ->
     first = await store.unanswered(-60, 2)
     assert len(first) == 2
     second = await store.unanswered(-60, 1)
-    assert second[0].run not in {each.run for each in first}
+    assert second[0] not in first
 
 
 async def test_an_archived_run_wants_its_processes_stopped(store: Store) -> None:
     (ref,) = await on_host(store)
     out = an_activation(1, process="out", accepted=True)
     await step(store, ref, out, phase="archive", outcome="bad", reason="timed out", out=1)
-    (found,) = await store.unanswered(-1, 10)
-    assert (found.stop, found.reason) == (True, "timed out")
+    assert await store.unanswered(-1, 10) == [ref]
 
 
 async def test_runs_on_lost_hosts(store: Store) -> None:

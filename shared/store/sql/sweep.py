@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection, and_, exists, literal_column, or_, select, tuple_, update
 
 from shared.runs.refs import RunRef, make_ref
-from shared.store.port import OutstandingTask
 from shared.store.sql import dialect
 from shared.store.tables import activation, agent, run
 
@@ -35,7 +33,7 @@ def unannounced_pends(connection: Connection, older_than_seconds: float) -> bool
     return bool(connection.scalar(select(found)))
 
 
-def unanswered(connection: Connection, older_than_seconds: float, limit: int) -> Sequence[OutstandingTask]:
+def unanswered(connection: Connection, older_than_seconds: float, limit: int) -> Sequence[RunRef]:
     now = dialect.now(connection)
     asked = or_(
         activation.c.accepted.is_(False), activation.c.stopping.is_not(None), run.c.phase == literal_column("'archive'")
@@ -50,21 +48,9 @@ def unanswered(connection: Connection, older_than_seconds: float, limit: int) ->
         .with_for_update(of=activation, skip_locked=True)
     )
     touch = update(activation).where(tuple_(*key).in_(waiting)).values(touched_at=now)
-    touched = connection.execute(touch.returning(*key, activation.c.stopping)).all()
-    runs = _runs(connection, {row.run for row in touched})
-    return [_outstanding(runs[row.run], row) for row in sorted(touched)]
-
-
-def _runs(connection: Connection, numbers: set[int]) -> dict[int, Any]:
-    query = select(run.c.number, run.c.hub, run.c.host, run.c.epoch, run.c.phase, run.c.reason)
-    return {row.number: row for row in connection.execute(query.where(run.c.number.in_(numbers)))}
-
-
-def _outstanding(of: Any, row: Sequence[Any]) -> OutstandingTask:
-    run_number, n, stopping = row
-    stop = stopping is not None or of.phase == "archive"
-    reason = (stopping or of.reason) if stop else ""
-    return OutstandingTask(make_ref(of.hub, run_number), of.host or "", of.epoch, n, stop, reason)
+    touched = connection.scalars(touch.returning(activation.c.run)).all()
+    found = select(run.c.hub, run.c.number).where(run.c.number.in_(touched)).order_by(run.c.number)
+    return [make_ref(hub, number) for hub, number in connection.execute(found)]
 
 
 def runs_on_lost_hosts(connection: Connection, limit: int) -> Sequence[tuple[RunRef, str, bool]]:

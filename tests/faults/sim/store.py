@@ -17,7 +17,6 @@ from shared.store.log_pieces import fit
 from shared.store.port import (
     HubTransaction,
     LogChunk,
-    OutstandingTask,
     PlacementTransaction,
     Schedule,
     StoredFlow,
@@ -147,11 +146,11 @@ class MemoryStore(Reading, Placing):
         waiting = [run for run in self._in_order() if run.state.phase == "pending" and run.state.host is not None]
         return [(run.facts.ref, run.state.host or "", run.state.epoch) for run in waiting[:limit]]
 
-    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence[OutstandingTask]:
-        found: Sequence[OutstandingTask] = await self._write(self._unanswered, older_than_seconds, limit)
+    async def unanswered(self, older_than_seconds: float, limit: int) -> Sequence[RunRef]:
+        found: Sequence[RunRef] = await self._write(self._unanswered, older_than_seconds, limit)
         return found
 
-    def _unanswered(self, older_than_seconds: float, limit: int) -> Sequence[OutstandingTask]:
+    def _unanswered(self, older_than_seconds: float, limit: int) -> Sequence[RunRef]:
         now = self.database.now()
         before = now - timedelta(seconds=older_than_seconds)
         waiting = [
@@ -166,7 +165,7 @@ class MemoryStore(Reading, Placing):
         waiting.sort(key=lambda each: each[0])
         for _, run, n in waiting[:limit]:
             run.touched[n] = now
-        return [_outstanding(run, n) for _, run, n in waiting[:limit]]
+        return sorted({run.facts.ref for _, run, _ in waiting[:limit]}, key=number_of)
 
     async def runs_on_lost_hosts(self, limit: int) -> Sequence[tuple[RunRef, str, bool]]:
         await self._trouble.at("before")
@@ -309,13 +308,6 @@ class MemoryStore(Reading, Placing):
         if kept is None or kept[2] <= now - KEPT_FOR:
             kept = self.database.keys[key] = (fingerprint, trigger_id, now)
         return kept[0], kept[1]
-
-
-def _outstanding(run: Run, n: int) -> OutstandingTask:
-    stopping = run.open[n].stopping
-    stop = stopping is not None or run.state.phase == "archive"
-    reason = (stopping or run.state.reason) if stop else ""
-    return OutstandingTask(run.facts.ref, run.state.host or "", run.state.epoch, n, stop, reason)
 
 
 def _is_over(run: Run, before: datetime) -> bool:
