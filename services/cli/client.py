@@ -96,10 +96,9 @@ class Client:
         *,
         query: _Query | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_seconds: float | None = None,
     ) -> Answer:
         """One request. `body` is bytes as they are, or anything that is JSON. Raises what the status means."""
-        connection, response = self._open(method, path, body, query, headers, timeout_seconds)
+        connection, response = self._open(method, path, body, query, headers)
         try:
             return Answer(response.status, _json(response.read()))
         except (OSError, http.client.HTTPException) as error:
@@ -116,7 +115,7 @@ class Client:
         **query: str | int | bool | None,
     ) -> Stream:
         """A body to be read as it comes; a connection silent for that long counts as broken."""
-        connection, response = self._open("GET", path, None, query, headers, self.timeout_seconds)
+        connection, response = self._open("GET", path, None, query, headers)
         if connection.sock is not None:
             connection.sock.settimeout(silent_seconds)
         return Stream(connection, response)
@@ -128,9 +127,8 @@ class Client:
         body: object,
         query: _Query | None,
         headers: Mapping[str, str] | None,
-        timeout_seconds: float | None,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = self._connection(timeout_seconds or self.timeout_seconds)
+        connection = self._connection()
         sent = {"Accept": "application/json, */*;q=0.5", **self._authorization(), **(headers or {})}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -148,11 +146,11 @@ class Client:
                 connection.close()
         return connection, response
 
-    def _connection(self, timeout_seconds: float) -> http.client.HTTPConnection:
+    def _connection(self) -> http.client.HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_seconds, context=context)
-        return http.client.HTTPConnection(self._host, self._port, timeout=timeout_seconds)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self.timeout_seconds, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self.timeout_seconds)
 
     def _target(self, path: str, query: _Query | None) -> str:
         given = {

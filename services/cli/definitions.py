@@ -17,7 +17,6 @@ from shared.flows.parse import MOST_BYTES, parse_document, read_tree
 from shared.flows.tree import Entries, Items, plain
 
 _COLOURS = {"fatal": "red", "problem": "yellow", "note": None}
-_FORMS = ("text", "mermaid", "svg", "json")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
