@@ -156,6 +156,7 @@ def test_a_repositorys_name_is_the_last_part_of_its_url(url: str, name: str | No
 
 def test_credentials_in_urls_are_masked() -> None:
     assert masked("at https://me:w@rd@h/x and ssh://git@h/y") == "at https://***@h/x and ssh://git@h/y"
+    assert masked("https://ghp_token@h/x HTTP://t@h/ http://h/a@b") == "https://***@h/x HTTP://***@h/ http://h/a@b"
 
 
 def test_git_is_called_without_prompts_hooks_and_credentials_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

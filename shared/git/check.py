@@ -16,11 +16,11 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP = re.compile(r"(?:[^/:@]+@)?(\[[^/\]]+\]|[^/:]+):(.*)", re.DOTALL)
 _HASH = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
-_USERINFO = re.compile(r"(?<=://)[^/\s@:]*:[^/\s]*@")
+_USERINFO = re.compile(r"(?<=://)[^/\s@:]*:[^/\s]*@|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """The text with user and password of every url in it hidden."""
+    """The text with user and password of every url in it hidden; before http and https also a name alone, a token."""
     return _USERINFO.sub("***@", text)
 
 
