@@ -1,7 +1,9 @@
 """Starting, ending, being killed: what was committed is there, and nothing of what was not."""
 
 import asyncio
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +175,14 @@ async def adopt_patiently(store: Store) -> None:
         except StoreUnavailable:
             continue
     raise AssertionError("the store did not come back")
+
+
+async def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
+    """Runs and logs hold what nobody else on the machine is to read, also in a root that others may look into."""
+    os.chmod(tmp_path, 0o755)
+    store = SqliteStore(tmp_path)
+    await store.start(migrate=True)
+    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in os.scandir(tmp_path)}
+    await store.close()
+    assert {"floe.db", "floe.db-wal", "logs.db", "logs.db-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}

@@ -1,5 +1,6 @@
 """Connections to the store's files, set the way that keeps what was promised over kill -9 and power loss."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ _WAL_BYTES = 64 * 1024 * 1024
 
 def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are begun by hand. Its calls may come from any one thread at a
-    time. WAL and synchronous=FULL: a commit that returned is on the disk."""
+    time. WAL and synchronous=FULL: a commit that returned is on the disk. A new file is its owner's alone to read, and
+    so are its journals."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
     )
