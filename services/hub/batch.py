@@ -14,7 +14,16 @@ from shared.errors import FloeError
 from shared.flows.model import Flow
 from shared.runs.machine import Cause, adopt, step
 from shared.runs.refs import RunNumber, RunRef, make_ref
-from shared.store.port import HubTransaction, LockedRuns, RunFacts, StoredFlow, StoredRun, TriggerRow, Verdict
+from shared.store.port import (
+    HubTransaction,
+    LockedRuns,
+    RunFacts,
+    StoredFlow,
+    StoredRun,
+    StoreUnavailable,
+    TriggerRow,
+    Verdict,
+)
 
 _NOTHING = LockedRuns({}, frozenset())
 
@@ -54,6 +63,8 @@ class Batch:
             for event in item.inputs:
                 steps.append(step(work.program, state, replace(event, at=self._tx.now)))
                 state = steps[-1].run
+        except StoreUnavailable:
+            raise
         except (LookupError, TypeError, ValueError, FloeError) as error:
             self.poison[id(item)] = Poison(f"run {item.run}: {error}")
             return
