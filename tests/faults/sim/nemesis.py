@@ -87,7 +87,9 @@ class Nemesis:
 
     def _clock_step(self) -> None:
         """The database's clock: forward by up to an hour, back by little (what waits for a time waits longer then)."""
-        self._world.clock_offset += timedelta(seconds=self._draw.choice([-20.0, -2.0, 2.0, 30.0, 600.0, 3600.0]))
+        step = self._draw.choice([-20.0, -2.0, 2.0, 30.0, 600.0, 3600.0])
+        self._world.clock_offset += timedelta(seconds=step)
+        self._world.note(f"the clock steps by {step:g} s")
 
     def _reboot(self) -> None:
         slot = self._victim("agent")

@@ -93,7 +93,8 @@ def _detail(run: Run) -> RunDetail:
         latest[activation.node] = activation
         counts[activation.node] = counts.get(activation.node, 0) + 1
     shown = sorted(latest.values(), key=lambda a: a.n)
-    return RunDetail(row_of(run), run.facts.definition, run.state.opts, run.state.seq, shown, counts)
+    state = run.state
+    return RunDetail(row_of(run), run.facts.definition, state.trigger_node, state.opts, state.seq, shown, counts)
 
 
 def _fits(run: Run, wanted: RunFilter) -> bool:
