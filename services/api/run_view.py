@@ -15,9 +15,7 @@ from shared.store.port import RunDetail
 _SHOWN_STATUS = {"done": "finished"}
 
 
-def run_detail(
-    run: RunDetail, flow: Flow, graph: Json, trigger_node: str | None, host_state: AgentState | None
-) -> Json:
+def run_detail(run: RunDetail, flow: Flow, graph: Json, host_state: AgentState | None) -> Json:
     """Every node of the flow, those that did nothing too."""
     latest = {activation.node: activation for activation in run.activations}
     nodes = [_node(node, latest.get(node.id), run.counts.get(node.id, 0), run.opts) for node in flow.tasks]
@@ -27,21 +25,15 @@ def run_detail(
         "host": run.row.host,
         "host_state": host_state,
         "opts": run.opts,
-        "trigger": {"id": run.row.trigger_id, "type": run.row.trigger_type, "node": trigger_node},
+        "trigger": {"id": run.row.trigger_id, "type": run.row.trigger_type, "node": run.trigger_node},
         "progress": _progress(flow, latest),
         "seq": run.seq,
         "created_at": run.row.created_at,
         "started_at": run.row.started_at,
         "ended_at": run.row.ended_at,
-        "nodes": [*_triggers(flow, run, trigger_node), *nodes],
+        "nodes": [*_triggers(flow, run), *nodes],
         "graph": graph,
     }
-
-
-def likely_trigger(run: RunDetail, flow: Flow) -> str | None:
-    """The trigger that must have started it, when only one of its type is there."""
-    fitting = [node.id for node in flow.triggers if node.type == run.row.trigger_type]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def form_to_json(form: Form) -> Json:
@@ -77,10 +69,10 @@ def _progress(flow: Flow, latest: Mapping[str, Activation]) -> Json:
     return {"done": done, "total": len(flow.tasks)}
 
 
-def _triggers(flow: Flow, run: RunDetail, started_by: str | None) -> Sequence[Json]:
+def _triggers(flow: Flow, run: RunDetail) -> Sequence[Json]:
     shown = []
     for node in flow.triggers:
-        fired = node.id == started_by and run.row.started_at is not None
+        fired = node.id == run.trigger_node and run.row.started_at is not None
         at = run.row.started_at if fired else None
         state = {"status": "finished" if fired else "idle", "result": "good" if fired else None}
         shown.append({**_blank(node), **state, "started_at": at, "stopped_at": at})

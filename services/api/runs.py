@@ -40,17 +40,8 @@ async def get_run(desk: AtDesk, ref: RunRefPath) -> Response:
     """A run with every node of its flow, those that did nothing too."""
     run = await acts.known_run(desk, ref)
     flow = await desk.definition(run.definition)
-    trigger = run_view.likely_trigger(run, flow) or await _trigger_in_events(desk, run)
     graph = desk.graph(run.definition, flow)
-    return answer(run_view.run_detail(run, flow, graph, trigger, await _host_state(desk, run)))
-
-
-async def _trigger_in_events(desk: Desk, run: RunDetail) -> str | None:
-    """FLOWS E-01: the first event carries the trigger."""
-    for event in await desk.store.events(run.row.ref, 0, 1):
-        node = event.opts.get("trigger", {}).get("node")
-        return str(node) if node else None
-    return None
+    return answer(run_view.run_detail(run, flow, graph, await _host_state(desk, run)))
 
 
 async def _host_state(desk: Desk, run: RunDetail) -> AgentState | None:

@@ -311,6 +311,7 @@ class RunDetail:
 
     row: RunRow
     definition: str
+    trigger_node: str
     opts: Mapping[str, Any]
     seq: int
     activations: Sequence[Activation] = ()

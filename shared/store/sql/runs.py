@@ -78,7 +78,7 @@ def _literal(word: str) -> ColumnElement[str]:
 
 
 def one_run(connection: Connection, ref: RunRef) -> RunDetail | None:
-    query = select(*_LISTED, run.c.definition, run.c.seq, run_opts.c.opts)
+    query = select(*_LISTED, run.c.definition, run.c.trigger_node, run.c.seq, run_opts.c.opts)
     found = connection.execute(
         query.outerjoin_from(run, run_opts, run.c.number == run_opts.c.number).where(is_run(ref))
     )
@@ -86,8 +86,8 @@ def one_run(connection: Connection, ref: RunRef) -> RunDetail | None:
     if row is None:
         return None
     counts, latest = _nodes(connection, number_of(ref))
-    *listed, definition, seq, opts = row
-    return RunDetail(_listed(listed), definition, loads(opts or "{}"), seq, latest, counts)
+    *listed, definition, trigger_node, seq, opts = row
+    return RunDetail(_listed(listed), definition, trigger_node, loads(opts or "{}"), seq, latest, counts)
 
 
 def _nodes(connection: Connection, number: int) -> tuple[Mapping[str, int], Sequence[Activation]]:
