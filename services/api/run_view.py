@@ -9,10 +9,8 @@ from shared.flows import forms
 from shared.flows.asking import form_asked
 from shared.flows.model import Flow, Form, Node
 from shared.placement import AgentState
-from shared.runs.state import FINAL, Activation
+from shared.runs.state import FINAL, Activation, shown_status
 from shared.store.port import RunDetail
-
-_SHOWN_STATUS = {"done": "finished"}
 
 
 def run_detail(run: RunDetail, flow: Flow, graph: Json, host_state: AgentState | None) -> Json:
@@ -50,11 +48,6 @@ def form_to_json(form: Form) -> Json:
         for field in form.fields
     ]
     return {"title": form.title, "fields": fields}
-
-
-def shown_status(activation: Activation | None) -> str:
-    """A node's status as API.md names it."""
-    return "idle" if activation is None else _SHOWN_STATUS.get(activation.phase, activation.phase)
 
 
 def _away(run: RunDetail, host_state: AgentState | None) -> str:

@@ -10,7 +10,7 @@ from shared.runs.draft import Draft
 from shared.runs.effects import RequestData, SetTimer, StartTask, StopTask
 from shared.runs.events import RunEvent, SourceClass, TaskFinished
 from shared.runs.program import Program
-from shared.runs.state import FINAL, MERGE_TYPES, Activation, Outcome, Result
+from shared.runs.state import FINAL, MERGE_TYPES, Activation, Outcome, Result, shown_status
 
 MAX_ACTIVATIONS = 10_000
 
@@ -46,11 +46,6 @@ def _begin(draft: Draft, node: Node, opts: Mapping[str, Any], **fields: Any) -> 
     draft.add(activation)
     draft.emit("sys.node.start", _source(node), node.id, {"activation": n, "status": shown_status(activation)})
     return activation
-
-
-def shown_status(activation: Activation) -> str:
-    """The status of a node as users see it (API.md)."""
-    return "finished" if activation.phase == "done" else activation.phase
 
 
 def _update(draft: Draft, activation: Activation, **more: Any) -> None:

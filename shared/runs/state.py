@@ -99,6 +99,11 @@ class RunState:
         return self.phase != "archive" or self.out > 0
 
 
+def shown_status(activation: Activation) -> str:
+    """The status of a node as users see it (API.md)."""
+    return "finished" if activation.phase == "done" else activation.phase
+
+
 def merge_index(activations: Mapping[int, Activation]) -> dict[str, int]:
     """`RunState.merges` of these open activations: what a store that reads them back has to fill in."""
     return {a.node: a.n for a in activations.values() if a.type in MERGE_TYPES}
