@@ -1,4 +1,4 @@
-"""Everything that services say to each other: frozen, versioned types and where each of them goes.
+"""Everything that services say to each other: frozen, versioned types. `routes` says where each goes.
 
 A message's `type` on the wire is its class name. Unknown fields are ignored (so a field may be added), an unknown
 type is a dead letter (so a type is never changed, a new one is made). Times in messages are recorded, never compared.
@@ -7,11 +7,9 @@ type is a dead letter (so a type is never changed, a new one is made). Times in 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-
-Kind = Literal["kept", "hint"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):

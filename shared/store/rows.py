@@ -97,11 +97,7 @@ def still_known(row: Row, known: StoredRun | None) -> StoredRun | None:
     state, host, epoch = known.state, row[_HOST], row[_EPOCH]
     if state.host == host and state.epoch == epoch:
         return known
-    return StoredRun(known.facts, _moved(state, host, epoch))
-
-
-def _moved(state: RunState, host: str | None, epoch: int) -> RunState:
-    return replace(state, host=host, epoch=epoch)
+    return StoredRun(known.facts, replace(state, host=host, epoch=epoch))
 
 
 def stored_run(row: Row, opts: str, activations: Sequence[Row], times: Times) -> StoredRun:
