@@ -4,10 +4,12 @@ from typing import NoReturn
 
 import click
 
+from services.cli.printable import printable
 from shared.errors import ConfigurationError, Conflict, FloeError, InvalidInput, NotAllowed, NotFound, Unavailable
 
 GOOD, BAD, USAGE, CANCELLED, NOT_ALLOWED, NOT_FOUND, CONFLICT, UNREACHABLE = 0, 1, 2, 3, 4, 5, 6, 8
 TIMED_OUT, INTERRUPTED = 124, 130
+_LONGEST = 2000
 
 _CODES: tuple[tuple[type[FloeError], int], ...] = (
     (ConfigurationError, USAGE),
@@ -32,12 +34,12 @@ def code_of(error: FloeError) -> int:
 
 
 def in_one_line(error: BaseException) -> str:
-    """The error's text without line breaks, and what field it is about where that is known."""
+    """The error's text on one line, without the control bytes that a server may send, and the field it is about."""
     text = str(error)
     if isinstance(error, InvalidInput) and error.errors:
         more = [f"{loc}: {msg}" if loc else msg for loc, msg in error.errors if msg not in text]
         text = f"{text.rstrip('.')}: {'; '.join(more)}" if more else text
-    return " ".join(text.split()) or type(error).__name__
+    return " ".join(printable(text).split())[:_LONGEST] or type(error).__name__
 
 
 def leave(code: int) -> NoReturn:

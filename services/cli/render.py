@@ -90,7 +90,7 @@ def _cell(value: object) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "-"
+        return _cell(",".join(map(str, value)))
     return " ".join(printable(str(value)).split()) or "-"
 
 

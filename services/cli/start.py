@@ -11,6 +11,7 @@ from services.cli.client import Answer, path_of
 from services.cli.completion import flow_ids
 from services.cli.follow import Follower, run_detail, summary, wait_for_outcome
 from services.cli.options import Remote, client_command, parse_pairs
+from services.cli.printable import printable
 from services.cli.render import out, say, show
 from services.cli.runs import first_failure, log_end
 from shared.errors import ConfigurationError, Conflict, Unavailable
@@ -51,7 +52,7 @@ def run_command(
     flow, ver = _split_version(flow, ver)
     body = {"opts": parse_pairs(opts), **({"ver": ver} if ver else {}), **({"trigger": trigger} if trigger else {})}
     started = _start(remote, flow, body, deadline)
-    ref = str(started["runs"][0]["ref"])
+    ref = printable(str(started["runs"][0]["ref"]))
     if not (follow or wait or timeout):
         show(started, remote.output, lambda: ref)
         return

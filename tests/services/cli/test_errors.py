@@ -102,3 +102,21 @@ def test_the_token_kept_in_root_is_not_sent_elsewhere() -> None:
     assert is_this_machine("http://[::1]:8080")
     assert not is_this_machine("https://floe.example.org")
     assert not is_this_machine("http://127.0.0.1.example.org")
+
+
+NASTY = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500])
+def test_what_a_server_says_cannot_steer_the_terminal(api: StandIn, floe: Floe, status: int) -> None:
+    api.on("GET /runs", refusal(status, f"{NASTY}words", id=NASTY, errors=[{"loc": [NASTY], "msg": f"{NASTY}field"}]))
+    ran = floe("runs")
+    assert "words" in ran.complaint
+    assert not any(char in ran.out + ran.err for char in "\x1b\x07\x9b\u202e")
+
+
+def test_lists_in_tables_cannot_steer_the_terminal_either(api: StandIn, floe: Floe) -> None:
+    api.on("GET /agents", Said({"items": [{"host": "h1", "tags": [f"{NASTY}linux", "go"]}], "next": None}))
+    ran = floe("agents")
+    assert "linux,go" in ran.out
+    assert not any(char in ran.out for char in "\x1b\x07\x9b\u202e")
