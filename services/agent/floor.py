@@ -19,7 +19,7 @@ from services.agent.taking import end_of, file_size, make_directories, was_start
 from services.agent.tasks.plan import TaskEnd, TaskError, TaskPlace
 from services.agent.workspace import Workspaces
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 SUPERVISOR_DIED = "the supervisor died"
 HOST_RESTARTED = "the host was restarted"

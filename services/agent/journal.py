@@ -18,7 +18,7 @@ from services.agent.records import Accepted, AnyRecord, Done, Finished, Stored
 from services.agent.settled import SettledKeys
 from shared.errors import Unavailable
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 KEEP_SECONDS = 7 * 86_400.0

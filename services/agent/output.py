@@ -10,7 +10,7 @@ from services.agent.owned import Owned
 from shared.bus.messages import OutputChunk
 from shared.bus.port import Bus, BusUnavailable
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 CHUNK_BYTES = 256 * 1024
 SMALL_BYTES = 64 * 1024

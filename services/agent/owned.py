@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 
 class Owned:

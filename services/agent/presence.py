@@ -15,7 +15,7 @@ from services.agent.spawner.server import boot_ms
 from shared.bus.messages import Beat, BeatAnswered
 from shared.bus.port import Bus
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 MARGIN_SECONDS = 30.0
 """So long before the host is lost, its exclusive tasks are killed."""

@@ -15,7 +15,7 @@ import structlog
 from services.agent.spawner import tree
 from shared.errors import FloeError
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 _CODE = Path(__file__).resolve().parents[2]
 _PROGRAM = Path(__file__).with_name("spawner") / "__main__.py"

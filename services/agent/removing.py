@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -10,7 +10,7 @@ from services.agent.owned import Owned
 from shared.bus.messages import AcceptedReport, AgentReport, FinishedReport
 from shared.bus.port import Bus, BusUnavailable
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 HOLD_SECONDS = 0.004
 _IN_FLIGHT = 2

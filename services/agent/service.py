@@ -23,7 +23,7 @@ from shared.errors import Unavailable
 
 __all__ = ["AgentConfig", "AgentService"]
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 OFFER_SECONDS = 5.0
 _START_SECONDS = 5.0

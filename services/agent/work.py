@@ -23,7 +23,7 @@ from services.agent.workspace import Workspaces
 from shared.bus.messages import FinishedReport, OutputSettled, ReportSettled, StopRequested, TaskOffered
 from shared.bus.port import Bus
 
-log = structlog.get_logger("floe.agent")
+log = structlog.get_logger()
 
 
 class Work:

@@ -18,7 +18,7 @@ from shared.placement import AgentRow, AgentState
 from shared.runs.refs import RunRef
 from shared.store.port import DispatcherStore, StoreUnavailable
 
-log = structlog.get_logger("floe.dispatcher")
+log = structlog.get_logger()
 
 MISSED_BEATS = 3
 

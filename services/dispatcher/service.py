@@ -15,7 +15,7 @@ from shared.bus.port import BEATS, DISPATCHER, Bus, Subscription
 from shared.placement import place
 from shared.store.port import DispatcherStore, StoreConflict, StoreUnavailable
 
-log = structlog.get_logger("floe.dispatcher")
+log = structlog.get_logger()
 
 
 class DispatcherService:

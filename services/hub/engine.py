@@ -22,7 +22,7 @@ from shared.bus.port import Bus
 from shared.runs.refs import RunRef
 from shared.store.port import HubStore, StoreConflict, StoredRun, StoreUnavailable
 
-log = structlog.get_logger("floe.hub")
+log = structlog.get_logger()
 
 CACHED_RUNS = 5_000
 

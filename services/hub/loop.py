@@ -7,7 +7,7 @@ import structlog
 
 from shared.store.port import StoreUnavailable
 
-log = structlog.get_logger("floe.hub")
+log = structlog.get_logger()
 
 
 class Loop:

@@ -8,7 +8,7 @@ from services.hub.config import HubConfig
 from services.hub.loop import Loop
 from shared.store.port import HubStore
 
-log = structlog.get_logger("floe.hub")
+log = structlog.get_logger()
 
 LIMIT = 200
 BREATH_SECONDS = 0.05

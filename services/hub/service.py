@@ -19,7 +19,7 @@ from shared.runs.events import Assigned, Cancel, DataSubmitted, Input, TaskAccep
 from shared.runs.refs import RunRef
 from shared.store.port import HubStore, TriggerRow
 
-log = structlog.get_logger("floe.hub")
+log = structlog.get_logger()
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 """Stands in an input until the transaction puts its own time there."""

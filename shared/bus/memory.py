@@ -15,7 +15,7 @@ from shared.bus.messages import DeadLetter, Message
 from shared.bus.port import DEAD, BusUnavailable, Handler, Queue, QueueTaken
 from shared.bus.routes import queue_of, route
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class MemoryBus:

@@ -11,7 +11,7 @@ from shared.bus.messages import Message
 from shared.bus.patience import pauses, set_within
 from shared.bus.port import BusUnavailable, Handler, Queue
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 

@@ -23,7 +23,7 @@ from shared.bus.rabbitmq_topology import LOGS_MAX_BYTES, Topology, host_of_key
 from shared.bus.routes import Route, route
 from shared.errors import InvalidInput
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _HINTS_FLUSH_SECONDS = 1.0
 _KEY_BYTES = 255

@@ -16,7 +16,7 @@ from shared.bus.codec import JSON_TYPE, Encoded, join
 from shared.bus.rabbitmq_line import BODY_BYTES, BODY_MESSAGES
 from shared.bus.routes import AGENT_KEY_PREFIX, Route
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _HINTS_HELD, _BYTES_HELD = 10_000, 32 * 1024 * 1024
 _RETURN_MARK = "hint"

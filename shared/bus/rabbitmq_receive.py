@@ -22,7 +22,7 @@ from shared.bus.rabbitmq_link import Link, cancelled_by_us
 from shared.bus.rabbitmq_read import Batch, read
 from shared.bus.rabbitmq_topology import Topology, is_agents
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _OUTPUT_PREFETCH = 64

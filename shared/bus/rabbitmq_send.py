@@ -19,7 +19,7 @@ from shared.bus.rabbitmq_line import Line, Parcel, Ticket
 from shared.bus.rabbitmq_link import cancelled_by_us
 from shared.bus.routes import Route
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _UNCONFIRMED, _UNCONFIRMED_PER_WAY, _UNCONFIRMED_OUTPUT_PER_WAY = 100, 2, 8
 

@@ -26,7 +26,7 @@ from shared.bus.routes import (
     agent_key,
 )
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 LOGS_MAX_BYTES = 256 * 1024 * 1024
 _DELIVERY_LIMIT = 1_000

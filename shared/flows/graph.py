@@ -5,7 +5,7 @@ from shared.flows.model import Flow
 from shared.flows.shape import ROOT, postorder, reached, shape_of, tags_of
 from shared.flows.tags import emits
 
-__all__ = ["edges", "emits", "graph_problems", "levels", "listeners"]
+__all__ = ["edges", "emits", "graph_problems", "levels", "listeners", "tags_that_lead_back"]
 
 Edge = tuple[str, str, str]
 
@@ -51,3 +51,11 @@ def levels(flow: Flow) -> tuple[tuple[str, ...], ...]:
     found = [ids if at <= 1 else sorted(ids) for at, ids in sorted(by_level.items())]
     unreached = sorted(set(shape.sources) - reached([ROOT], shape.followers))
     return tuple(tuple(ids) for ids in [*found, *([unreached] if unreached else [])])
+
+
+def tags_that_lead_back(flow: Flow, merge_id: str) -> frozenset[str]:
+    """Of the tags that the merge waits for those that only come after it fired: no way round it leads to them."""
+    shape = shape_of(flow)
+    around = {node_id: after for node_id, after in shape.followers.items() if node_id != merge_id}
+    before = reached([ROOT], around)
+    return frozenset(tag for tag, source in shape.sources[merge_id].items() if source not in before or source == merge_id)

@@ -114,13 +114,16 @@ def _arrive_at_merge(program: Program, draft: Draft, node: Node, event: RunEvent
     """FLOWS §6 merge and N-10: one firing per activation; what comes after it opens the next."""
     n = draft.merges.get(node.id)
     merge = draft.open[n] if n is not None else None
-    if merge is not None and merge.recording and event.tag in merge.came:
+    round_again = node.type == "any" and program.leads_back(node, event.tag)
+    seen = node.wait if round_again else ()
+    if merge is not None and merge.recording and (round_again or event.tag in merge.came):
+        seen = merge.came if round_again else ()
         draft.put(merge, recording=False)
         merge = None
     if merge is None:
         if draft.next_n > MAX_ACTIVATIONS:
             return "bad", f"more than {MAX_ACTIVATIONS} activations (a cycle without an exit?)"
-        merge = _begin(draft, node, {}, phase="waiting", started_at=draft.at)
+        merge = _begin(draft, node, {}, phase="waiting", started_at=draft.at, came=seen)
         _limit(program, draft, node, merge.n)
     came = merge.came if event.tag in merge.came else (*merge.came, event.tag)
     all_came = len(came) >= len(node.wait)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from shared.flows.asking import asked_form, asked_period
 from shared.flows.forms import complete_at_start, missing, prefill, read_form
-from shared.flows.graph import listeners
+from shared.flows.graph import listeners, tags_that_lead_back
 from shared.flows.model import Flow, Node
 
 
@@ -20,6 +20,10 @@ class Program(Protocol):
 
     def node(self, node_id: str) -> Node | None:
         """The node of that id."""
+
+    def leads_back(self, merge: Node, tag: str) -> bool:
+        """Whether every way from a trigger to the tag's emitter goes through the merge: the tag says that a doing of
+        the merge has come round (FLOWS N-10)."""
 
     def timeout_of(self, node: Node) -> float | None:
         """How long the node may take, its own word before the setting's default."""
@@ -47,6 +51,7 @@ class GraphProgram:
         by_id = {node.id: node for node in flow.tasks}
         self._nodes = by_id
         self._listeners = {tag: tuple(by_id[i] for i in ids) for tag, ids in listeners(flow).items()}
+        self._back: dict[str, frozenset[str]] = {}
 
     def listeners(self, tag: str) -> Sequence[Node]:
         """See Program."""
@@ -55,6 +60,13 @@ class GraphProgram:
     def node(self, node_id: str) -> Node | None:
         """See Program."""
         return self._nodes.get(node_id)
+
+    def leads_back(self, merge: Node, tag: str) -> bool:
+        """See Program. Worked out once per merge, when it is first asked."""
+        found = self._back.get(merge.id)
+        if found is None:
+            found = self._back[merge.id] = tags_that_lead_back(self.flow, merge.id)
+        return tag in found
 
     def timeout_of(self, node: Node) -> float | None:
         """See Program. The setting counts for tasks that have a process; a wait for people has no default end."""

@@ -24,7 +24,7 @@ from shared.store.retry import again
 _MIGRATION_LOCK = placement.LOCK + 1
 _LOOK_AGAIN_SECONDS = 0.5
 _SAY_AGAIN_SECONDS = 10.0
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class PostgresStore(CoreStore):
@@ -48,7 +48,7 @@ class PostgresStore(CoreStore):
                 why = str(error)
             if time.monotonic() - said > _SAY_AGAIN_SECONDS:
                 said = time.monotonic()
-                _log.warning("store.away", why=why)
+                log.warning("store.away", why=why)
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def close(self) -> None:
