@@ -96,6 +96,8 @@ class MachineFloor(Floor):
         machine.listener = lambda message: _later(loop, self._context, self._on_message, message)
         machine.on_spawner_lost = lambda: _later(loop, self._context, self._on_spawner_lost)
         self._link.attached = True
+        if not machine.live:
+            machine.lease_ms = None  # a spawner with nothing to do has ended; this is a new one
         if self._lease_ms is not None:
             machine.lease(self._lease_ms)
         hands = machine.hands()

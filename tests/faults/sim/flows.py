@@ -47,7 +47,7 @@ def _nodes(draw: random.Random) -> list[Node]:
             node = merge(f"n{i}", *draw.sample(good, min(len(good), draw.choice([1, 2, 2]))), kind=kind)
         else:
             more = _exec(draw) if kind == "exec" else {}
-            node = task(f"n{i}", draw.choice(tags), kind, **more)
+            node = task(f"n{i}", draw.choice([*tags, "trigger.good", "trigger.good"]), kind, **more)
         nodes.append(node)
         tags += _tags_of(node)
     return nodes

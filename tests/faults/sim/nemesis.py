@@ -30,10 +30,12 @@ class Nemesis:
             "spawner_killed": self._spawner_killed,
             "disk_full": self._disk_full,
             "all_down": self._all_down,
+            "long_absence": self._long_absence,
+            "hubs_away": self._hubs_away,
         }
         chosen = [name for name in everything if draw.random() < 0.5] or ["crash"]
         self.weapons = {name: everything[name] for name in chosen}
-        self._every = draw.choice([1.5, 3.0, 6.0, 12.0])
+        self._every = draw.choice([1.5, 3.0, 6.0, 12.0, 25.0])
 
     async def rage(self, seconds: float) -> None:
         """Strike again and again for so long."""
@@ -102,6 +104,17 @@ class Nemesis:
     def _disk_full(self) -> None:
         machine = self._world.machines[self._victim("agent").name]
         machine.disk_broken_until = self._world.loop.now + self._draw.choice([1.0, 10.0, 30.0])
+
+    def _long_absence(self) -> None:
+        """For longer than a host's lease."""
+        self._world.kill(self._victim("agent", "dispatcher"), self._draw.choice([30.0, 45.0, 60.0, 90.0]))
+
+    def _hubs_away(self) -> None:
+        """Nobody decides about runs while hosts come and go."""
+        for slot in self._world.slots_of("hub"):
+            self._world.kill(slot, self._draw.choice([30.0, 50.0, 70.0]))
+        if self._draw.random() < 0.5:
+            self._long_cut()
 
     def _all_down(self) -> None:
         for slot in self._world.slots:

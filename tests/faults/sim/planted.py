@@ -11,7 +11,8 @@ from services.hub.sweep import Sweep
 from shared.bus.messages import Message, StopRequested, TaskOffered
 from shared.flows.model import Flow
 from shared.runs import machine as run_machine
-from shared.runs.state import RunState
+from shared.runs.draft import Draft
+from shared.runs.effects import FreeClaims
 from shared.store.port import RunChange, TriggerRow
 from tests.faults.sim.agent import Agent, MachineWork
 from tests.faults.sim.database import Database, HubRows
@@ -60,7 +61,12 @@ def _no_fencing(patch: Patch) -> Parts:
 
 def _claims_freed_early(patch: Patch) -> Parts:
     """Tags come free when a run is archived, though processes of it are left."""
-    patch(RunState, "holds_claims", property(lambda state: state.phase != "archive"))
+
+    def early(self: Draft) -> None:
+        if self.run.phase == "archive" != self.before.phase:
+            self.effects.append(FreeClaims())
+
+    patch(Draft, "free_claims_if_idle", early)
     return Parts()
 
 

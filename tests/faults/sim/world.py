@@ -230,7 +230,7 @@ class World:
         for slot in self.slots:
             self.boot(slot)
         answering = asyncio.create_task(self.people.answer_for_ever())
-        seconds = self.draw.choice([10.0, 30.0, 60.0, 90.0])
+        seconds = self.draw.choice([10.0, 30.0, 60.0, 90.0, 120.0])
         async with asyncio.TaskGroup() as everybody:
             everybody.create_task(self.nemesis.rage(seconds))
             for number in range(self.draw.choice([1, 2, 4, 8])):
