@@ -12,7 +12,7 @@ import structlog
 
 from shared.bus.memory_queue import Consumer, Entry, Receipt, Waiting
 from shared.bus.messages import DeadLetter, Message
-from shared.bus.port import DEAD, BusUnavailable, Handler, Queue, QueueTaken
+from shared.bus.port import DEAD, BusUnavailable, Handler, Queue, QueueTaken, is_agents
 from shared.bus.routes import queue_of, route
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class MemoryBus:
     def _place(self, message: Message, receipt: Receipt) -> None:
         way = route(message)
         queue = queue_of(way)
-        if queue.exclusive and not queue.name.startswith("floe.agent."):
+        if queue.exclusive and not is_agents(queue):
             for copy in self._copies.get(queue.name, ()):
                 copy.offer(message, self._hints_per_queue)
         elif way.kept:
@@ -107,7 +107,7 @@ class MemoryBus:
             raise BusUnavailable(f"nobody handled a kept message within {self._timeout:g} s") from error
 
     def _open(self, queue: Queue) -> Waiting:
-        if queue.exclusive and not queue.name.startswith("floe.agent."):
+        if queue.exclusive and not is_agents(queue):
             copy = Waiting(queue)
             self._copies.setdefault(queue.name, []).append(copy)
             return copy

@@ -43,9 +43,17 @@ LIVE = Queue("live", kept=False, exclusive=True)
 DEAD = Queue("floe.dead", kept=True)
 
 
+AGENT_QUEUE_PREFIX = "floe.agent."
+
+
 def agent_queue(host: str) -> Queue:
     """What is said to one agent."""
-    return Queue(f"floe.agent.{host}", kept=False, exclusive=True)
+    return Queue(f"{AGENT_QUEUE_PREFIX}{host}", kept=False, exclusive=True)
+
+
+def is_agents(queue: Queue) -> bool:
+    """Whether it is what is said to one agent."""
+    return queue.name.startswith(AGENT_QUEUE_PREFIX)
 
 
 Handler = Callable[[Sequence[Message]], Awaitable[None]]

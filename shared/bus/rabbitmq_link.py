@@ -16,12 +16,12 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from shared.bus.patience import pauses
 from shared.bus.port import BusUnavailable
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 _CONNECT_SECONDS, _CLOSE_SECONDS, _HEARTBEAT_SECONDS = 15, 5, 10
 _CHANNEL_SECONDS = 10
 _FRAMES_BUFFERED = 256
-_LASTING_SECONDS = 5
+_LASTING_SECONDS, _CHANNEL_PAUSE_SECONDS = 5, 1.0
 
 
 def cancelled_by_us() -> bool:
@@ -114,13 +114,13 @@ class Link:
 
     async def serve(self, work: Callable[[AbstractChannel], Awaitable[None]], *, confirms: bool = False) -> None:
         """Run `work` with a channel, again and again with a fresh one; it is cancelled when its channel closes."""
-        waits, clock = pauses(), asyncio.get_running_loop().time
+        waits, clock = pauses(longest=_CHANNEL_PAUSE_SECONDS), asyncio.get_running_loop().time
         while True:
             try:
                 async with self.channel(confirms=confirms) as channel:
                     since = clock()
                     await _while_open(channel, work)
-                    waits = pauses() if clock() - since > _LASTING_SECONDS else waits
+                    waits = pauses(longest=_CHANNEL_PAUSE_SECONDS) if clock() - since > _LASTING_SECONDS else waits
             except asyncio.CancelledError:
                 if cancelled_by_us():
                     raise

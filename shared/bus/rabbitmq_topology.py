@@ -14,7 +14,7 @@ from aiormq import ChannelAccessRefused, ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel, AbstractConnection
 
 from shared.bus import port
-from shared.bus.port import Queue
+from shared.bus.port import AGENT_QUEUE_PREFIX, Queue, is_agents
 from shared.bus.routes import (
     AGENT_KEY_PREFIX,
     AGENTS,
@@ -33,15 +33,9 @@ _DELIVERY_LIMIT = 1_000
 """A last net only: consumers that die with full prefetches count up too (RELIABILITY §2)."""
 _HINT_TTL_MS, _AGENT_HINT_TTL_MS, _AGENT_UNUSED_MS = 60_000, 10_000, 24 * 3600 * 1000
 _HINTS_PER_QUEUE, _HINTS_PER_CONSUMER = 100_000, 10_000
-_AGENT_QUEUE_PREFIX = port.agent_queue("").name
 
 _EXCHANGES = {IN: "topic", AGENTS: "topic", HINT: "topic", LIVE_EXCHANGE: "topic", DEAD_EXCHANGE: "fanout"}
 _SHARED = (port.TRIGGERS, port.CONTROL, port.REPORTS, port.LOGS, port.HUB_HINTS, port.DISPATCHER, port.DEAD)
-
-
-def is_agents(queue: Queue) -> bool:
-    """Whether it is what is said to one agent."""
-    return queue.name.startswith(_AGENT_QUEUE_PREFIX)
 
 
 def arguments(queue: Queue, logs_max_bytes: int) -> dict[str, Any]:
@@ -113,7 +107,7 @@ class Topology:
 
 async def _bind(channel: AbstractChannel, queue: Queue, name: str) -> None:
     if is_agents(queue):
-        await channel.queue_bind(name, HINT, agent_key(queue.name.removeprefix(_AGENT_QUEUE_PREFIX)))
+        await channel.queue_bind(name, HINT, agent_key(queue.name.removeprefix(AGENT_QUEUE_PREFIX)))
     for exchange, pattern, bound in BINDINGS:
         if bound.name == queue.name:
             await channel.queue_bind(name, exchange, pattern)

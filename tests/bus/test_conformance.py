@@ -226,16 +226,17 @@ async def test_close_finishes_what_is_in_hand(bus_factory: BusFactory) -> None:
 
 async def test_a_handler_may_publish_while_its_bus_closes(bus_factory: BusFactory) -> None:
     working, watching = await bus_factory(), await bus_factory()
-    got, step = Collector(), asyncio.Event()
+    got, entered, step = Collector(), asyncio.Event(), asyncio.Event()
     await watching.subscribe(port.LIVE, got)
 
     async def relay(_: object) -> None:
+        entered.set()
         await step.wait()
         await working.publish([ex.grew(1)])
 
     await working.subscribe(port.CONTROL, relay)
     publishing = asyncio.create_task(watching.publish([ex.cancel(1)]))
-    await asyncio.wait([publishing], timeout=0.1)
+    await asyncio.wait_for(entered.wait(), 10)
     closing = asyncio.create_task(working.close())
     await asyncio.sleep(0)
     step.set()

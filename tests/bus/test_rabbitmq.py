@@ -221,7 +221,7 @@ async def test_an_agents_user_needs_no_more_than_the_design_grants(
     vhost = fresh_vhost.rpartition("/")[2]
     confine(rabbit, "a1", vhost)
     agent = RabbitBus(
-        user_url(fresh_vhost, "a1", "pw"), name="a1", declare=False, user_id=True, publish_timeout_seconds=2
+        user_url(fresh_vhost, "a1", "pw"), name="a1", declare=False, user_id=True, publish_timeout_seconds=3
     )
     await agent.start()
     beats, reports, hints = Collector(), Collector(), Collector()
