@@ -58,4 +58,6 @@ def tags_that_lead_back(flow: Flow, merge_id: str) -> frozenset[str]:
     shape = shape_of(flow)
     around = {node_id: after for node_id, after in shape.followers.items() if node_id != merge_id}
     before = reached([ROOT], around)
-    return frozenset(tag for tag, source in shape.sources[merge_id].items() if source not in before or source == merge_id)
+    return frozenset(
+        tag for tag, source in shape.sources.get(merge_id, {}).items() if source not in before or source == merge_id
+    )

@@ -218,6 +218,45 @@ def test_n10_a_cycle_makes_new_activations() -> None:
     assert [a.n for a in world.run.open.values()] == [3]
 
 
+def test_n10_a_tag_that_leads_back_to_an_any_merge_opens_its_next_activation() -> None:
+    world = begun(merge("start", "trigger.good", "task.a.bad", kind="any"), task("a", "merge.start.good"))
+    done(world, 2, status=1)
+    done(world, 4, status=1, opts={"try": "2"})
+    assert [(a.n, a.node, a.opts) for a in world.run.open.values()] == [(6, "a", {"try": "2"})]
+    done(world, 6)
+    assert ended(world) == ("good", "")
+    assert tags(world).count("merge.start.good") == 3
+
+
+def test_n10_a_late_tag_is_noted_also_after_one_that_led_back() -> None:
+    world = begun(
+        task("x", "trigger.good"), task("y", "trigger.good"),
+        merge("start", "task.x.good", "task.y.good", "task.a.bad", kind="any"), task("a", "merge.start.good"),
+    )  # fmt: skip
+    done(world, 1)
+    done(world, 4, status=1)
+    done(world, 2)
+    assert tags(world).count("merge.start.good") == 2
+
+
+def test_n10_a_circle_in_a_circle_goes_round_as_often_as_it_is_told() -> None:
+    world = begun(
+        merge("outer", "trigger.good", "task.b.bad", kind="any"), task("pre", "merge.outer.good"),
+        merge("inner", "task.pre.good", "task.a.bad", kind="any"), task("a", "merge.inner.good"),
+        task("b", "task.a.good"),
+    )  # fmt: skip
+    for _ in range(3):
+        for status in (0, 1, 1, 0, 1):  # pre, a twice bad, a, b bad: from the start again
+            (open_task,) = [a for a in world.run.open.values() if a.process == "out"]
+            done(world, open_task.n, status=status)
+    for _ in range(3):
+        (open_task,) = [a for a in world.run.open.values() if a.process == "out"]
+        done(world, open_task.n)
+    assert ended(world) == ("good", "")
+    assert tags(world).count("merge.outer.good") == 4
+    assert tags(world).count("merge.inner.good") == 10
+
+
 def test_n10_too_many_activations_end_the_run() -> None:
     world = begun(task("a", "trigger.good", ignore_fail=True), task("b", "task.a.good"), task("c", "task.b.good"))
     world.run = replace(world.run, next_n=MAX_ACTIVATIONS + 1)
