@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.flows.expand import (
+    MOST_IN_ALL,
     PLACEHOLDER,
     WrongOption,
     expand_text,
@@ -93,7 +94,7 @@ def _args(args: Any, opts: Mapping[str, Any], ws: str, env: Mapping[str, str]) -
         return ()
     if isinstance(args, list | tuple):
         return expand_words(args, ws, env, opts)
-    filled = fill(args, opts)
+    filled = fill(args, opts) if isinstance(args, str) and PLACEHOLDER.fullmatch(args) else None
     if not isinstance(filled, list):
         return (expand_text(text_of(args), ws, env, opts),)
     words = tuple(text_of(item) for item in filled)
@@ -106,7 +107,7 @@ def _environment(
     entries: Any, opts: Mapping[str, Any], ws: str, env: Mapping[str, str], facts: Mapping[str, str]
 ) -> dict[str, str]:
     """Entries in order, each may use those before it; floe's own facts can be used and cannot be overridden."""
-    whole = {**env, **facts}
+    whole, added = {**env, **facts}, 0
     for entry in entries or ():
         text = text_of(entry)
         name, _, value = expand_text(text, ws, whole, opts).partition("=")
@@ -114,4 +115,7 @@ def _environment(
             raise WrongOption(f"the env entry `{text[:60]}` is not NAME=value")
         if name not in facts:
             whole[name] = value
+            added += len(value) + len(name)
+            if added > MOST_IN_ALL:
+                raise WrongOption("the env entries are more than a process can be given once they are expanded")
     return whole

@@ -16,6 +16,13 @@ _WORKSPACE = re.compile(r"/?\{\{\s*ws\s*\}\}")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _SLOT = "\0"
 
+LONGEST_TEXT = 1024 * 1024
+"""Characters that placeholders may bring into one text."""
+LONGEST_WORD = 128 * 1024
+"""Characters of one word or variable: Linux hands no longer string to a process."""
+MOST_IN_ALL = 6 * 1024 * 1024
+"""Characters of all words, or all variables, of a process; the same."""
+
 
 class WrongOption(FloeError):
     """An option that cannot be used as given: the node cannot be executed as asked (FLOWS N-04)."""
@@ -42,13 +49,17 @@ def fill(value: Any, opts: Mapping[str, Any]) -> Any:
     """The value with each `{{ opts.KEY }}` replaced by the effective option, in lists and mappings too (FLOWS N-07).
 
     Text that is nothing but a placeholder becomes the option with its type; inside other text an option stands as
-    text, or as JSON. What was filled in is not looked at again. Raises UnknownOption.
+    text, or as JSON. What was filled in is not looked at again. Raises UnknownOption, and WrongOption when one text
+    gets longer than any process can take.
     """
     if isinstance(value, str):
         whole = PLACEHOLDER.fullmatch(value)
         if whole:
             return _option(whole.group(1), opts)
-        return PLACEHOLDER.sub(lambda found: text_of(_option(found.group(1), opts)), value) if "{{" in value else value
+        if "{{" not in value:
+            return value
+        bounded((text_of(_option(found.group(1), opts)) for found in PLACEHOLDER.finditer(value)), LONGEST_TEXT)
+        return PLACEHOLDER.sub(lambda found: text_of(_option(found.group(1), opts)), value)
     if isinstance(value, Mapping):
         return {key: fill(inner, opts) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -95,14 +106,30 @@ def _expand_dot(text: str, ws: str) -> str:
 
 
 def expand_vars(text: str, env: Mapping[str, str]) -> str:
-    """`$NAME` and `${NAME}` from the environment, empty where unset; any other `$` stays (FLOWS §6 exec)."""
+    """`$NAME` and `${NAME}` from the environment, empty where unset; any other `$` stays (FLOWS §6 exec).
+
+    Raises WrongOption when they bring more than a process can be given.
+    """
+    if "$" not in text:
+        return text
+    bounded(env.get(found.group(1) or found.group(2), "") for found in _VARIABLE.finditer(text))
     return _VARIABLE.sub(lambda found: env.get(found.group(1) or found.group(2), ""), text)
+
+
+def bounded(parts: Iterable[str], most: int = LONGEST_WORD) -> None:
+    """Raise WrongOption when the parts together are longer than `most`: before they are joined, and use the memory."""
+    total = 0
+    for part in parts:
+        total += len(part)
+        if total > most:
+            raise WrongOption(f"more than {most // 1024} KiB once it is expanded, and no process can be given that")
 
 
 def expand_text(text: str, ws: str, env: Mapping[str, str] | None, opts: Mapping[str, Any]) -> str:
     """One word, env entry or path: workspace rules, then variables (None: none), then placeholders, once each.
 
-    Raises WrongOption for a NUL, in the text or in what fills it, and UnknownOption.
+    Raises WrongOption for a NUL, in the text or in what fills it, for more than a process can be given, and
+    UnknownOption.
     """
     if "\0" in text:
         raise WrongOption("an option holds a NUL byte")
@@ -114,6 +141,7 @@ def expand_text(text: str, ws: str, env: Mapping[str, str] | None, opts: Mapping
     if len(literal) != len(keys) + 1:
         raise WrongOption("the workspace or a variable holds a NUL byte")
     filled = [text_of(_option(key, opts)) for key in keys]
+    bounded((*literal, *filled))
     for key, value in zip(keys, filled, strict=True):
         if "\0" in value:
             raise WrongOption(f"the option {key} holds a NUL byte and cannot be handed to a command")
@@ -124,7 +152,14 @@ def expand_words(
     words: Iterable[Any], ws: str, env: Mapping[str, str] | None, opts: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Each word as `expand_text` has it; what is not text (a number in `args`) becomes text first."""
-    return tuple(expand_text(text_of(word), ws, env, opts) for word in words)
+    expanded: list[str] = []
+    left = MOST_IN_ALL
+    for word in words:
+        expanded.append(expand_text(text_of(word), ws, env, opts))
+        left -= len(expanded[-1])
+        if left < 0:
+            bounded(expanded, MOST_IN_ALL)
+    return tuple(expanded)
 
 
 def split_cmd(text: str) -> list[str]:

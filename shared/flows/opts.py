@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import FloeError
-from shared.flows.expand import UnknownOption, fill, has_placeholder, text_of
+from shared.flows.expand import WrongOption, fill, has_placeholder, text_of
 from shared.flows.model import Node
 
 VALUE_LIMIT = 32 * 1024
@@ -65,7 +65,7 @@ def effective_opts(
 def _try_fill(value: Any, opts: Mapping[str, Any]) -> Any:
     try:
         return fill(value, opts)
-    except UnknownOption:
+    except WrongOption:
         return value
 
 

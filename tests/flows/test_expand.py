@@ -1,5 +1,8 @@
 """§6 exec: workspace rules, variables, words, and N-07: placeholders that are filled last."""
 
+import tracemalloc
+from typing import Any
+
 import pytest
 
 from shared.flows.command import exec_command
@@ -301,3 +304,29 @@ def test_key_files_may_lie_outside() -> None:
     ]
     with pytest.raises(WrongOption):
         key_file("-oProxyCommand=x", WS, {})
+
+
+DOUBLED = ["A0=xxxxxxxx", *(f"A{n}=$A{n - 1}${{A{n - 1}}}" for n in range(1, 60))]
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"cmd": "x", "env": DOUBLED},
+        {"cmd": "x", "env": ["A=" + "x" * 100_000, "B=" + "$A" * 100_000]},
+        {"cmd": "x", "env": ["A=" + "x" * 100_000, *(f"B{n}=$A" for n in range(10_000))]},
+        {"cmd": "x", "env": ["A=" + "x" * 100_000], "args": ["$A"] * 10_000},
+        {"cmd": "x", "env": ["A=" + "x" * 100_000], "args": "$A$A"},
+        {"cmd": "x " + "$A" * 100_000, "env": ["A=" + "x" * 100_000]},
+        {"cmd": "x", "args": ["{{ opts.big }}" * 10_000]},
+        {"cmd": "x", "args": ["{{ opts.big }}"] * 10_000},
+        {"cmd": "x", "args": "{{ opts.big }}" * 10_000},
+    ],
+)
+def test_exec_nothing_is_expanded_beyond_what_a_process_can_be_given(definition: dict[str, Any]) -> None:
+    """A few lines of a definition would take all of the agent's memory, and so stop what others run there."""
+    tracemalloc.start()
+    with pytest.raises(WrongOption, match=r"process can be given"):
+        exec_command(definition, {"big": "y" * 100_000}, "/ws", {})
+    assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    tracemalloc.stop()

@@ -214,3 +214,10 @@ def test_n08_what_is_no_period(value: object) -> None:
 def test_a_list_reaches_the_environment_as_json() -> None:
     env, _ = floe_env({"list": [1, {"a": "ü"}]})
     assert json.loads(env["FLOE_OPT_LIST"]) == [1, {"a": "ü"}]
+
+
+def test_n07_a_text_does_not_grow_without_end_and_stays_as_written() -> None:
+    """Else a few lines of a definition would take all the memory of whoever works out what a node sees."""
+    node = Node("n", "n", "task", "exec", opts={"cmd": "x", "note": "{{ opts.big }}" * 10_000})
+    seen = effective_opts({"big": "y" * 1_000_000}, None, node)
+    assert seen["note"] == node.opts["note"]
