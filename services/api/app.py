@@ -1,8 +1,5 @@
 """The ASGI application: its parts put together."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -21,20 +18,8 @@ _PROBES = ("/health/live", "/health/ready")
 
 
 def create_app(config: ApiConfig, store: ApiStore, bus: Bus) -> FastAPI:
-    """The application. Its lifespan listens to the bus; who runs it without one calls `app.state.desk.start()`.
-
-    Store and bus are started before and closed after by whoever made them.
-    """
+    """The application. Whoever serves it starts and stops `app.state.desk`, between the store's and the bus's lives."""
     desk = Desk(config, store, bus)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await desk.start()
-        try:
-            yield
-        finally:
-            await desk.stop()
-
     app = FastAPI(
         title="floe",
         version=config.version or "0",
@@ -42,7 +27,6 @@ def create_app(config: ApiConfig, store: ApiStore, bus: Bus) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
     )
     app.state.desk = desk
     _add_routes(app, config)

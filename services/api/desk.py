@@ -15,11 +15,11 @@ from services.api.auth import Principal
 from services.api.config import ApiConfig
 from services.api.live import Live
 from services.api.problems import TooMany
-from services.api.remembered import Remembered
 from services.api.views import Json
 from shared.bus.port import Bus
 from shared.flows.model import Flow
 from shared.flows.names import is_id
+from shared.remembered import Remembered
 from shared.store.port import ApiStore
 
 _FRESH_SECONDS = 1.0

@@ -6,7 +6,6 @@ answer when its item is committed: then it may acknowledge.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from services.hub.config import HubConfig
 from services.hub.items import Advance, Item, Poison
 from services.hub.knowledge import Knowledge
 from shared.bus.port import Bus
+from shared.remembered import Remembered
 from shared.runs.refs import RunRef
 from shared.store.port import HubStore, StoreConflict, StoredRun, StoreUnavailable
 
@@ -39,7 +39,7 @@ class Engine:
     def __init__(self, bus: Bus, store: HubStore, config: HubConfig) -> None:
         self._bus, self._store, self._config = bus, store, config
         self._knowledge = Knowledge(store, config.task_timeout_seconds)
-        self._cache: OrderedDict[RunRef, StoredRun] = OrderedDict()
+        self._cache: Remembered[RunRef, StoredRun] = Remembered(CACHED_RUNS)
         self._waiting: list[_Entry] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class Engine:
         advances = [e.item for e in entries if isinstance(e.item, Advance)]
         async with self._store.transaction() as tx:
             refs = {item.run for item in advances}
-            known = {ref: self._cache[ref] for ref in refs if ref in self._cache}
+            known = {ref: run for ref in refs if (run := self._cache.get(ref)) is not None}
             locked = await tx.lock_runs(refs, known) if refs else None
             batch = Batch(tx, self._knowledge, self._config, locked)
             for entry in entries:
@@ -131,11 +131,9 @@ class Engine:
 
     def _remember(self, batch: Batch, refs: set[RunRef]) -> None:
         for ref in refs:
-            self._cache.pop(ref, None)
+            self._cache.drop(ref)
         for ref, stored in batch.to_cache():
-            self._cache[ref] = stored
-        while len(self._cache) > CACHED_RUNS:
-            self._cache.popitem(last=False)
+            self._cache.put(ref, stored)
 
     async def _tell(self, batch: Batch, at: datetime) -> None:
         if batch.set_timers:

@@ -1,10 +1,10 @@
 """What a hub keeps in memory of definitions: programs by snapshot, and the armed flows of one generation."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from services.hub.adopt import chained_flows
 from shared.flows.model import Flow, definition_hash
+from shared.remembered import Remembered
 from shared.runs.program import GraphProgram
 from shared.store.port import HubStore, StoredFlow
 
@@ -17,7 +17,7 @@ class Knowledge:
     def __init__(self, store: HubStore, task_timeout_seconds: float) -> None:
         self._store = store
         self._task_timeout = task_timeout_seconds
-        self._programs: OrderedDict[str, GraphProgram] = OrderedDict()
+        self._programs: Remembered[str, GraphProgram] = Remembered(CACHED_PROGRAMS)
         self._generation = -1
         self._flows: dict[str, StoredFlow] = {}
         self._hashes: dict[str, str] = {}
@@ -28,16 +28,14 @@ class Knowledge:
         found = self._programs.get(definition)
         if found is None:
             found = self.learn(definition, await self._store.definition(definition))
-        self._programs.move_to_end(definition)
         return found
 
     def learn(self, definition: str, flow: Flow) -> GraphProgram:
         """Keep a program whose snapshot is at hand."""
         found = self._programs.get(definition)
         if found is None:
-            found = self._programs[definition] = GraphProgram(flow, self._task_timeout or None)
-            while len(self._programs) > CACHED_PROGRAMS:
-                self._programs.popitem(last=False)
+            found = GraphProgram(flow, self._task_timeout or None)
+            self._programs.put(definition, found)
         return found
 
     async def refresh(self, generation: int) -> None:
