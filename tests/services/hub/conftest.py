@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.hub.house import House, MemoryBus, SqliteStore, make_house
+from shared.bus.memory import MemoryBus
+from shared.store.sqlite import SqliteStore
+from tests.services.hub.house import House, make_house
 
 
 @pytest.fixture

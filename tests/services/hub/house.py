@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from services.dispatcher.config import DispatcherConfig
@@ -11,11 +10,9 @@ from services.dispatcher.service import DispatcherService
 from services.hub.config import HubConfig
 from services.hub.service import HubService
 from shared.bus import messages as m
-from shared.bus.memory import MemoryBus
 from shared.bus.port import Bus, agent_queue
 from shared.flows.model import Flow
 from shared.store.port import RunDetail, RunFilter, RunRow, Store
-from shared.store.sqlite import SqliteStore
 from tests.waiting import wait_until
 
 Answer = Callable[[m.TaskOffered], dict[str, Any] | None]
@@ -115,6 +112,3 @@ def make_house(store: Store, bus: Bus, **config: Any) -> House:
         HubService(bus, store, HubConfig("h1", sweep_seconds=0.1, resend_seconds=0.2, **config)),
         DispatcherService(bus, store, DispatcherConfig(sweep_seconds=0.2)),
     )
-
-
-__all__ = ["House", "MemoryBus", "Path", "Puppet", "SqliteStore", "make_house"]

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.hub.clock import next_fire, spec_of
+from shared.bus.memory import MemoryBus
 from shared.flows.model import Node
+from shared.store.sqlite import SqliteStore
 from tests.runs.flows import flow, task
-from tests.services.hub.house import House, MemoryBus, SqliteStore, make_house
+from tests.services.hub.house import House, make_house
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
