@@ -53,6 +53,11 @@ class Activation:
         return self.phase != "ended"
 
     @property
+    def exclusive(self) -> bool:
+        """Its run holds resource tags, which are another's once this host is lost."""
+        return self.offer is not None and self.offer.exclusive
+
+    @property
     def over(self) -> bool:
         """Everything is with the hub."""
         return "finished" in self.settled and self.stored >= (self.log.length or 0)

@@ -9,6 +9,7 @@ import structlog
 from services.agent import tasks
 from services.agent.activation import Activation
 from services.agent.config import AgentConfig
+from services.agent.lease import Lease
 from services.agent.output import OutputStream
 from services.agent.owned import Owned
 from services.agent.presence import boot_id
@@ -55,8 +56,8 @@ class Floor:
         self._config, self._installation, self._workspaces, self._work = config, installation, workspaces, work
         self._link = SpawnerLink(config.root, self._on_message, self._on_lost)
         self._owned = Owned("agent tasks")
-        self._lease_ms: int | None = None
         self._boot = boot_id()
+        self._lease = Lease(config.root / "lease", self._boot)
         self._attaching = asyncio.Lock()
         self._cache = config.root / "cache"
         self.running: set[str] = set()
@@ -79,8 +80,8 @@ class Floor:
     async def _attach(self) -> None:
         self._cache.mkdir(mode=0o700, exist_ok=True)
         hands = dict(await self._link.attach())
-        if self._lease_ms is not None:
-            self._link.lease(self._lease_ms)
+        if self._lease.until_ms is not None:
+            self._link.lease(self._lease.until_ms)
         unknown = [activation for activation in self._work.live() if activation.key not in hands]
         doubtful = [a for a in unknown if was_started(a.directory) and end_of(a.directory) is None]
         if doubtful:
@@ -101,13 +102,21 @@ class Floor:
             await self._link.wait_gone()
 
     def lease(self, until_ms: int) -> None:
-        """The spawner is bound to end exclusive tasks then, also when nobody tells it anything more."""
-        self._lease_ms = until_ms
+        """The spawner is bound to end exclusive tasks then, also when nobody tells it anything more. What waits since
+        before an interruption of the lease is given up."""
+        if self._lease.over:
+            for activation in self._work.live():
+                if not activation.handed and activation.exclusive:
+                    self._cannot(activation, LEASE_OVER)
+        self._lease.renew(until_ms)
         self._link.lease(until_ms)
 
     def launch(self, activation: Activation) -> None:
         """Make its workspace ready, plan it, hand it over."""
         assert activation.offer is not None
+        if self._lease.over and activation.exclusive:
+            self._cannot(activation, LEASE_OVER)
+            return
         self.running.add(activation.key)
         activation.phase = "starting"
         try:

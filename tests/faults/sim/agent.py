@@ -15,6 +15,7 @@ from services.agent.activation import Activation
 from services.agent.config import AgentConfig
 from services.agent.floor import HOST_RESTARTED, LEASE_OVER, SUPERVISOR_DIED, Floor
 from services.agent.journal import Journal, JournalUnwritable
+from services.agent.lease import Lease
 from services.agent.log_file import LogFile
 from services.agent.output import OutputStream
 from services.agent.owned import Owned
@@ -74,14 +75,28 @@ class MachineLog(LogFile):
         return bytes(self._machine.logs.get(self._key, b"")[offset : offset + size])
 
 
+class MachineLease(Lease):
+    """`Lease` whose file is the machine's."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self._clock = machine, machine.clock_ms
+        self.until_ms = machine.lease_file if machine.lease_file_boot == machine.boot else None
+
+    def renew(self, until_ms: int) -> None:
+        machine = self._machine
+        self.until_ms = until_ms
+        if machine.loop.now >= machine.disk_broken_until:
+            machine.lease_file, machine.lease_file_boot = until_ms, machine.boot
+
+
 class MachineFloor(Floor):
     """`Floor` whose spawner is the machine's."""
 
     def __init__(self, config: AgentConfig, machine: Machine, work: "MachineWork") -> None:
         self._config, self._machine, self._work = config, machine, work
         self._owned = Owned("agent tasks")
-        self._lease_ms = None
         self._boot = str(machine.boot)
+        self._lease = MachineLease(machine)
         self._attaching = asyncio.Lock()
         self._link: Any = SimpleNamespace(
             attached=False, pid=1, lease=machine.lease, close=self._detach, stop=lambda key, grace: machine.stop(key)
@@ -98,8 +113,8 @@ class MachineFloor(Floor):
         self._link.attached = True
         if not machine.live:
             machine.lease_ms = None  # a spawner with nothing to do has ended; this is a new one
-        if self._lease_ms is not None:
-            machine.lease(self._lease_ms)
+        if self._lease.until_ms is not None:
+            machine.lease(self._lease.until_ms)
         hands = machine.hands()
         self.running = {a.key for a in self._work.live() if a.key in hands}
         for activation in self._work.live():
@@ -122,6 +137,9 @@ class MachineFloor(Floor):
         self._on_lost()
 
     def launch(self, activation: Activation) -> None:
+        if self._lease.over and activation.exclusive:
+            self._cannot(activation, LEASE_OVER)
+            return
         self.running.add(activation.key)
         activation.phase = "starting"
         self._owned.spawn(self._prepare(activation))

@@ -74,6 +74,8 @@ class Machine:
         self.record: list[Doing] = []
         self.live: dict[str, Doing] = {}
         self.lease_ms: int | None = None
+        self.lease_file: int | None = None
+        self.lease_file_boot = 0
         self.listener: Callable[[Message], None] | None = None
         self.on_spawner_lost: Callable[[], None] | None = None
         self.trace: Callable[[str], None] | None = None

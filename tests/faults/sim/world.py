@@ -85,7 +85,7 @@ class World:
         self.converged = False
         self.left: list[str] = []
         self._build(draw)
-        self.flows: list[Flow] = random_flows(draw, [each.tags for each in self.machines.values()])
+        self.flows: list[Flow] = self.choose_flows(draw)
         self.people = People(self, random.Random(draw.random()))
         self.nemesis = Nemesis(self, random.Random(draw.random()))
         self.parts.prepare(self)
@@ -99,6 +99,14 @@ class World:
 
     def slots_of(self, kind: str) -> list[Slot]:
         return [slot for slot in self.slots if slot.kind == kind]
+
+    def choose_flows(self, draw: random.Random) -> list[Flow]:
+        """What may run here."""
+        return random_flows(draw, [each.tags for each in self.machines.values()])
+
+    def slot(self, name: str) -> Slot:
+        """The one of that name."""
+        return next(slot for slot in self.slots if slot.name == name)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -230,6 +238,13 @@ class World:
         for slot in self.slots:
             self.boot(slot)
         answering = asyncio.create_task(self.people.answer_for_ever())
+        await self.story()
+        self._calm()
+        self.converged = await within(CONVERGES_WITHIN, self._at_rest, every=2.0)
+        answering.cancel()
+
+    async def story(self) -> None:
+        """What people want, and what befalls them meanwhile."""
         seconds = self.draw.choice([10.0, 30.0, 60.0, 90.0, 120.0])
         async with asyncio.TaskGroup() as everybody:
             everybody.create_task(self.nemesis.rage(seconds))
@@ -237,9 +252,6 @@ class World:
                 everybody.create_task(self._wish(number, self.draw.random() * seconds))
             for _ in range(self.draw.choice([0, 0, 1, 3])):
                 everybody.create_task(self._cancel(self.draw.random() * seconds))
-        self._calm()
-        self.converged = await within(CONVERGES_WITHIN, self._at_rest, every=2.0)
-        answering.cancel()
 
     async def _wish(self, number: int, after: float) -> None:
         await asyncio.sleep(after)
