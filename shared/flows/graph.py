@@ -54,10 +54,13 @@ def levels(flow: Flow) -> tuple[tuple[str, ...], ...]:
 
 
 def tags_that_lead_back(flow: Flow, merge_id: str) -> frozenset[str]:
-    """Of the tags that the merge waits for those that only come after it fired: no way round it leads to them."""
+    """Of the tags that the merge waits for those that only come after it fired: no way round it leads to them.
+
+    A circle of nothing but merges is none: it would go round without end in no time.
+    """
     shape = shape_of(flow)
     around = {node_id: after for node_id, after in shape.followers.items() if node_id != merge_id}
-    before = reached([ROOT], around)
-    return frozenset(
-        tag for tag, source in shape.sources.get(merge_id, {}).items() if source not in before or source == merge_id
-    )
+    merges = {i: [j for j in after if shape.nodes[j].cls == "merge"] for i, after in shape.followers.items()}
+    before, at_once = reached([ROOT], around), reached([merge_id], merges)
+    sources = shape.sources.get(merge_id, {})
+    return frozenset(tag for tag, source in sources.items() if source not in before | at_once)

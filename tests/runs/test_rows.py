@@ -228,6 +228,16 @@ def test_n10_a_tag_that_leads_back_to_an_any_merge_opens_its_next_activation() -
     assert tags(world).count("merge.start.good") == 3
 
 
+def test_n10_a_circle_of_merges_alone_goes_round_once() -> None:
+    world = begun(
+        merge("m", "trigger.good", "merge.n.good", kind="any"), merge("n", "merge.m.good", "task.a.bad", kind="any"),
+        task("a", "merge.n.good"),
+    )  # fmt: skip
+    assert tags(world).count("merge.m.good") == 1
+    done(world, 3)
+    assert ended(world) == ("good", "")
+
+
 def test_n10_a_late_tag_is_noted_also_after_one_that_led_back() -> None:
     world = begun(
         task("x", "trigger.good"), task("y", "trigger.good"),
