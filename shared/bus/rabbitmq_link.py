@@ -1,7 +1,8 @@
 """One connection to the broker that comes back by itself, and channels on it that do the same.
 
-Built on aiormq, the protocol layer of aio-pika: its robust layer restores what it has seen declared, whereas here each
-user of a channel says itself what a fresh one needs, and a message costs a third less.
+The connection is aio-pika's; channels are those of its protocol layer, aiormq. aio-pika's robust layer restores what it
+has seen declared, whereas here each user of a channel says itself what a fresh one needs, and a message costs a third
+less (docs/decisions/0006).
 """
 
 import asyncio
@@ -9,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import aio_pika
 import aiormq
 import structlog
+from aio_pika.abc import AbstractConnection as Client
 from aiormq.abc import AbstractChannel, AbstractConnection
 
-from shared.bus.patience import pauses
 from shared.bus.port import BusUnavailable
+from shared.patience import pauses
 
 log = structlog.get_logger()
 
@@ -68,6 +71,7 @@ class Link:
         self._label = f"floe {name} {purpose}"
         self._broker = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self._prepare = prepare
+        self._client: Client | None = None
         self._connection: AbstractConnection | None = None
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,8 +98,8 @@ class Link:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._connection is not None:
-            await _close(self._connection)
+        if self._client is not None:
+            await _close(self._client)
 
     @asynccontextmanager
     async def channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
@@ -149,13 +153,17 @@ class Link:
 
     async def _connect(self) -> AbstractConnection:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            connection = await aiormq.connect(self._url, client_properties={"connection_name": self._label})
+            client = await aio_pika.connect(self._url, client_properties={"connection_name": self._label})
         try:
+            if client.transport is None:
+                raise BusUnavailable("the connection was lost as soon as it was made")
+            connection = client.transport.connection
             if self._prepare is not None:
                 await self._prepare(connection)
         except BaseException:
-            await _close(connection)
+            await _close(client)
             raise
+        self._client = client
         return connection
 
 
@@ -170,7 +178,7 @@ async def _while_open(channel: AbstractChannel, work: Callable[[AbstractChannel]
         task.result()
 
 
-async def _close(thing: AbstractConnection | AbstractChannel) -> None:
+async def _close(thing: Client | AbstractChannel) -> None:
     with suppress(Exception):
         async with asyncio.timeout(_CLOSE_SECONDS):
             await thing.close()
