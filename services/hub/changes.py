@@ -147,7 +147,7 @@ class RunWork:
             opts=effective_opts(state.opts, activation.opts, node),
             reuse_space=flow.reuse_space,
             keep_space=flow.keep_space,
-            exclusive=bool(self.facts.resource_tags),
+            exclusive=bool(self.facts.resource_tags) or flow.reuse_space,
         )
 
     def stop(self, n: int, reason: str, at: datetime) -> m.StopRequested:

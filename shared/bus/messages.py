@@ -131,8 +131,8 @@ class TaskOffered(Message, frozen=True, kw_only=True):
     """Work for one agent: everything that it needs to know, so that it never asks.
 
     `definition` is the node's own options (lower-case keys), `env` the flow's, trigger's and node's lists joined,
-    `opts` the effective options (FLOWS N-01), which are data. `exclusive`: the run holds resource tags, so its
-    processes must end before the host's lease does.
+    `opts` the effective options (FLOWS N-01), which are data. `exclusive`: the run holds resource tags or the
+    flow's one workspace, so its processes must end before the host's lease does.
     """
 
     run: str

@@ -175,6 +175,7 @@ class Broker:
             if waiting in copies:
                 copies.remove(waiting)
         self.take_back(consumer)
+        waiting.deal()
 
     def take_back(self, consumer: Consumer) -> None:
         hand = list(consumer.hand)

@@ -23,6 +23,7 @@ class Told(World):
     """One hub, dispatcher and api, two hosts with one process each, no chance; subclasses say what happens."""
 
     flows_here: Sequence[Flow] = ()
+    task_slots = 1
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -35,7 +36,7 @@ class Told(World):
         for name in ("a1", "a2"):
             machine = self.machines[name] = Machine(self.loop, self.seed, name, ("linux",), 4)
             machine.trace = self.note
-            config = AgentConfig(name, ROOT, machine.tags, 4, task_slots=1, grace_seconds=1.0)
+            config = AgentConfig(name, ROOT, machine.tags, 4, task_slots=self.task_slots, grace_seconds=1.0)
             self._slot(name, "agent", lambda c=config, m=machine: self.parts.agent(self.bus, c, m))
         return [replace(each, id=f"f{i}") for i, each in enumerate(self.flows_here)]
 
@@ -148,3 +149,23 @@ def test_a_tag_is_lost_with_the_lease_though_the_agent_lives(monkeypatch: pytest
             await asyncio.sleep(100)
 
     told(CutOff())
+
+
+def test_a_workspace_is_not_shared_with_what_a_lost_run_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim on the workspace comes free when the host is lost: what used it must be gone by then (FLOWS D-05)."""
+    lasting(monkeypatch, 150.0)
+
+    class Back(Told):
+        flows_here = (flow(task("n0", "trigger.good"), reuse_space=True),)
+        task_slots = 4
+
+        async def story(self) -> None:
+            self.kill(self.slot("a2"), 300.0)
+            await asyncio.sleep(2)
+            await self.people.wish_for(0, "f0")
+            await self.until("h1-1/1")
+            self.cut(self.slot("a1"), LOST_AFTER + 20)
+            await self.people.wish_for(1, "f0")
+            await self.until("h1-2/1", 250)
+
+    told(Back())
