@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from tests.faults.nemesis import clocks, disks
 from tests.faults.nemesis.check import Checker
@@ -57,6 +58,7 @@ class Nemesis:
         self.plan, self.figures = plan, Figures()
         self.violations: list[str] = []
         self.world = World()
+        self._closed = False
         self.evidence = Evidence(self.world.evidence)
         self.checker = Checker(self.world, self.evidence)
 
@@ -73,12 +75,12 @@ class Nemesis:
                 return
             self.cycle(cycle)
 
-    def cycle(self, cycle: int) -> None:
-        """One of them."""
+    def cycle(self, cycle: int, only: Sequence[Fault] = ()) -> None:
+        """One of them; with `only` these faults instead of those that its seed would choose."""
         seed = self.plan.seed + cycle
         rng = random.Random(seed)
         self.world.begin_cycle()
-        chosen = self.plan.faults(cycle, rng)
+        chosen = only or self.plan.faults(cycle, rng)
         load = Load(self.world.house.client, random.Random(rng.random()), self.plan.per_second)
         load.start()
         said = []
@@ -91,9 +93,13 @@ class Nemesis:
         recovery = time.monotonic() - healed
         found += self._checked(load)
         self._count(chosen, load, recovery)
-        say(f"cycle {cycle} (SEED={seed}): {'; '.join(said)}: {len(load.accepted)} runs, recovery {recovery:.1f} s")
+        now = f"{datetime.now(UTC):%H:%M:%S}"
+        what = f"{now} cycle {cycle} (SEED={seed}): {'; '.join(said)}"
+        say(f"{what}: {len(load.accepted)} runs, recovery {recovery:.1f} s")
         for what in found:
             say(f"  VIOLATION {what}")
+        if found and not self.violations:
+            say(f"  what everybody said is in {self.world.keep_logs()}")
         self.violations += found
 
     def _inject(self, fault: Fault, rng: random.Random) -> str:
@@ -114,15 +120,19 @@ class Nemesis:
         load.finish()
         promised = {promise.trigger for promise in load.accepted}
 
-        def archived() -> bool:
+        def missing() -> set[str | None]:
             rows = self.world.query("SELECT trigger_id, phase FROM run")
             dropped = load.dropped(self.world.dropped_at, {row["trigger_id"] for row in rows})
-            return promised - dropped <= {row["trigger_id"] for row in rows if row["phase"] == "archive"}
+            return promised - dropped - {row["trigger_id"] for row in rows if row["phase"] == "archive"}
 
         try:
-            wait_until_blocking(archived, ARCHIVED_WITHIN_SECONDS, "every accepted run is archived")
+            wait_until_blocking(lambda: not missing(), ARCHIVED_WITHIN_SECONDS, "every accepted run is archived")
         except AssertionError:
-            problems.append(f"I4 not every run was archived {ARCHIVED_WITHIN_SECONDS:.0f} s after the last fault")
+            late = missing()
+            found = [promise for promise in load.accepted if promise.trigger in late]
+            problems.append(
+                f"I4 {len(found)} not archived {ARCHIVED_WITHIN_SECONDS:.0f} s after the last fault: {found}"
+            )
         return problems
 
     def _checked(self, load: Load) -> list[str]:
@@ -131,8 +141,8 @@ class Nemesis:
         dropped = load.dropped(self.world.dropped_at, made)
         self.figures.dropped += len(dropped)
         found += self.checker.check(load.promises, dropped)
-        if self.world.poisoned:
-            bury(self.world)
+        if self.world.poison_sent:
+            found += bury(self.world)
         found += self.world.violations
         found += [f"I1 the api said {what}" for what in load.refused]
         for fell in self.world.house.fell:
@@ -151,7 +161,10 @@ class Nemesis:
             figures.worst[fault.code] = max(recovery, figures.worst.get(fault.code, 0.0))
 
     def close(self) -> None:
-        """End everything. What stays is a violation of I6."""
+        """End everything. What stays is a violation of I6. Twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
         left = [f"I6 {what}" for what in self.world.close()]
         for what in left:
             say(f"  VIOLATION {what}")

@@ -41,8 +41,8 @@ FLOWS: Mapping[str, Kind] = {
         "{id: z, listen: merge.m.good, type: end}",
         ("a", "b", "c"),
     ),
-    "slow": Kind("{id: a, listen: trigger.good, RUN(300, 0.01, 0)}", ("a",), weight=2),
-    "long": Kind("{id: a, listen: trigger.good, RUN(800, 0.02, 0)}", ("a",), weight=1),
+    "slow": Kind("{id: a, listen: trigger.good, RUN(150, 0.02, 0)}", ("a",), weight=2),
+    "long": Kind("{id: a, listen: trigger.good, RUN(300, 0.02, 0)}", ("a",), weight=1),
     "wide": Kind("{id: a, listen: trigger.good, RUN(40000, 0, 0)}", ("a",), weight=1),
     "timed": Kind(
         "{id: t, listen: trigger.good, type: timer, opts: {period: 1}}\n{id: a, listen: task.t.good, RUN(5, 0, 0)}",

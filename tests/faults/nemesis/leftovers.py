@@ -75,7 +75,7 @@ def _queues(world: World) -> list[str]:
     found = queues(world)
     for name, (ready, unacked, consumers) in found.items():
         if name == "floe.dead":
-            if ready and not world.poisoned:
+            if ready and not world.poison_sent:
                 problems.append(f"queue {name} has {ready} dead letters")
         elif ready + unacked > 20 or (ready + unacked and name in ("floe.triggers", "floe.control")):
             problems.append(f"queue {name} has {ready} waiting and {unacked} in hand")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -31,6 +32,8 @@ class Promise:
     ref: str | None = None
     accepted_at: float = 0.0
     acted: bool = False
+    said: str = ""
+    """What was answered to that, and when."""
 
 
 @dataclass
@@ -139,6 +142,7 @@ class Load:
             promise.ref = runs[0]["ref"]
         if FLOWS[promise.flow].act == "cancel":
             answer = api.post(f"/runs/{promise.ref}/cancel")
+            promise.said = f"{answer.status_code} at {datetime.now(UTC):%H:%M:%S}"
             return answer.status_code in (200, 202, 409)
         run = api.get(f"/runs/{promise.ref}").json()
         if run["phase"] == "archive":
@@ -147,4 +151,5 @@ class Load:
         if not asked:
             return any(node["id"] == "q" and node["status"] == "finished" for node in run["nodes"])
         answer = api.post(f"/runs/{promise.ref}/nodes/q/data", json={"values": {"n": "1"}})
+        promise.said = f"{answer.status_code} at {datetime.now(UTC):%H:%M:%S}"
         return answer.status_code in (200, 202, 409)

@@ -53,8 +53,8 @@ class World:
         """A disk was full: logs may lack bytes, where they say so."""
         self.dropped_at: list[float] = []
         """When the queue of triggers was deleted, monotonic: what it held and nobody had adopted is lost with it."""
-        self.poisoned = False
-        """Dead letters are to be expected."""
+        self.poison_sent = 0
+        """So many dead letters are to be expected."""
         self.violations: list[str] = []
         """What the faults themselves found; the checker adds its own."""
         self.closing = threading.Event()
@@ -171,6 +171,14 @@ class World:
         shutil.rmtree(self.postgres.directory, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
         return problems
+
+    def keep_logs(self) -> Path:
+        """Copy what the processes and servers said, and the evidence, to where it stays."""
+        kept = Path(tempfile.mkdtemp(prefix="floe-nemesis-logs-"))
+        for path in (*self.directory.glob("*.log"), self.evidence / "evidence", self.rabbit.log, self.postgres.log):
+            if path.exists():
+                shutil.copy(path, kept / path.name)
+        return kept
 
     def wait(self, seconds: float) -> None:
         """Let a fault last; cut short when all is to end."""

@@ -18,6 +18,7 @@ _BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 def watch(world: World, rng: random.Random) -> str:
     """Streams of runs' events that go on by Last-Event-ID, deaf ones beside them; the api falls in between."""
+    world.wait_well()
     deaf = [_deaf_client(world) for _ in range(_DEAF)]
     how = rng.choice(("SIGTERM", "kill -9"))
     try:
