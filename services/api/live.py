@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from shared.bus.messages import LogGrew, Message, RunEvents, TriggerSettled
 from shared.bus.port import LIVE, Bus, Subscription
+from shared.patience import set_within
 
 CAPACITY = 1000
 Key = tuple[str, str]
@@ -55,12 +56,8 @@ class Watch:
 
     async def take(self, timeout: float) -> Taken:  # noqa: ASYNC109 - an answer, not an error, is due when it is over
         """All that came, at once when there is something; empty after `timeout` seconds of silence."""
-        if not self._wake.is_set():
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._wake.wait()
-            except TimeoutError:
-                return Taken()
+        if not await set_within(self._wake, timeout):
+            return Taken()
         taken = Taken(self._came, self._missed, self._closed)
         self._came, self._missed = [], False
         if not self._closed:

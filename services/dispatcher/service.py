@@ -12,6 +12,7 @@ from services.dispatcher.config import DispatcherConfig
 from services.dispatcher.presence import Presence
 from shared.bus import messages as m
 from shared.bus.port import BEATS, DISPATCHER, Bus, Subscription
+from shared.patience import set_within
 from shared.placement import place
 from shared.store.port import DispatcherStore, StoreConflict, StoreUnavailable
 
@@ -63,9 +64,7 @@ class DispatcherService:
 
     async def _place_for_ever(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._config.sweep_seconds):
-                    await self._wake.wait()
+            await set_within(self._wake, self._config.sweep_seconds)
             self._wake.clear()
             try:
                 if await self.place_once():

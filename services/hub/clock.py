@@ -1,6 +1,5 @@
 """Time in the hub: timers of runs, schedules of triggers (FLOWS T-04, N-08, §6 timer). Due by the database's clock."""
 
-import asyncio
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from services.hub.items import Advance, Fire
 from services.hub.loop import Loop
 from shared.flows.model import Node
 from shared.flows.opts import parse_period
+from shared.patience import set_within
 from shared.runs.events import TimerFired
 from shared.store.port import HubStore, Schedule, TriggerRow
 
@@ -38,11 +38,7 @@ class Clock(Loop):
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not past a timer that was set meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._engine.timers_changed.wait()
-        except TimeoutError:
-            return
+        await set_within(self._engine.timers_changed, seconds)
 
     async def _fire_timers(self) -> float:
         now, timers = await self._store.due_timers(LIMIT)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from shared.bus.messages import Message
-from shared.bus.patience import pauses, set_within
 from shared.bus.port import BusUnavailable, Handler, Queue
+from shared.patience import pauses, set_within
 
 log = structlog.get_logger()
 

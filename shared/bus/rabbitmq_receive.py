@@ -16,11 +16,11 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from shared.bus import port
 from shared.bus.messages import DeadLetter
-from shared.bus.patience import pauses, set_within
 from shared.bus.port import Handler, Queue, QueueTaken, is_agents
 from shared.bus.rabbitmq_link import Link, cancelled_by_us
 from shared.bus.rabbitmq_read import Batch, read
 from shared.bus.rabbitmq_topology import Topology
+from shared.patience import pauses, set_within
 
 log = structlog.get_logger()
 

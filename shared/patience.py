@@ -1,4 +1,4 @@
-"""How the adapters wait before they try again."""
+"""How long to wait: before the next try, and for something that may come sooner."""
 
 import asyncio
 import random
