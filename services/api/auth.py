@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from shared.remembered import Remembered
 
 Role = Literal["viewer", "operator", "admin"]
 
@@ -54,34 +55,26 @@ class Patience:
         self._capacity = capacity
         self._refill = refill_seconds
         self._clock = clock
-        self._most = most_addresses
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._good: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._buckets: Remembered[str, tuple[float, float]] = Remembered(most_addresses)
+        self._good: Remembered[tuple[str, bytes], bool] = Remembered(most_addresses)
 
     def refuses(self, address: str, token: str) -> int:
         """Seconds to wait before this token is looked at; 0: now."""
-        if address not in self._buckets or (address, _digest(token)) in self._good:
+        if self._buckets.get(address) is None or self._good.get((address, _digest(token))):
             return 0
         left = self._left(address)
         return 0 if left >= 1 else max(1, round((1 - left) * self._refill))
 
     def failed(self, address: str) -> None:
         """A wrong token came from there."""
-        self._buckets[address] = (self._left(address) - 1, self._clock())
-        self._buckets.move_to_end(address)
-        if len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        self._buckets.put(address, (self._left(address) - 1, self._clock()))
 
     def succeeded(self, address: str, token: str) -> None:
         """A right token came from there."""
-        key = (address, _digest(token))
-        if key not in self._good:
-            self._good[key] = None
-            if len(self._good) > self._most:
-                self._good.popitem(last=False)
+        self._good.put((address, _digest(token)), True)
 
     def _left(self, address: str) -> float:
-        left, at = self._buckets.get(address, (float(self._capacity), self._clock()))
+        left, at = self._buckets.get(address) or (float(self._capacity), self._clock())
         return min(float(self._capacity), left + (self._clock() - at) / self._refill)
 
 

@@ -38,9 +38,10 @@ async def test_the_token_says_who_one_is(house: House) -> None:
 
 async def test_guessing_ends_but_a_known_caller_is_still_heard(house: House) -> None:
     assert (await house.client.get("/me")).status_code == 200
-    statuses = [(await ask(house, "/api/v1/me", Authorization=f"Bearer {n}")).status_code for n in range(22)]
-    assert statuses[0] == 401
-    assert statuses[-1] == 429
+    heard = 0
+    while (await ask(house, "/api/v1/me", Authorization=f"Bearer {heard}")).status_code == 401 and heard < 200:
+        heard += 1
+    assert 20 <= heard < 200
     answer = await ask(house, "/api/v1/me", Authorization="Bearer guess")
     assert int(answer.headers["Retry-After"]) >= 1
     assert (await house.client.get("/me")).status_code == 200
