@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-_LOUD = ("aiormq", "asyncio", "sqlalchemy", "uvicorn", "uvicorn.access")
+_LOUD = ("aio_pika", "aiormq", "asyncio", "sqlalchemy", "uvicorn", "uvicorn.access")
 _SHORTEST_SECRET = 6
 _SHORT_TIME, _LONG_TIME = "%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%fZ"
 
