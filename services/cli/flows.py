@@ -30,7 +30,8 @@ def _summary(item: dict[str, Any]) -> dict[str, Any]:
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
     last = (item.get("runs") or [{}])[0]
     name = item.get("id") or item.get("flow")
-    findings, outcome = len(item.get("problems") or []) or None, last.get("outcome") or last.get("phase")
+    disarmed = None if item.get("armed", True) else "disarmed"
+    findings, outcome = len(item.get("problems") or []) or disarmed, last.get("outcome") or last.get("phase")
     return (
         name,
         item.get("ver"),

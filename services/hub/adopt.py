@@ -37,8 +37,7 @@ def judge(trigger: TriggerRow, candidates: Sequence[StoredFlow]) -> Judgement:
     """
     judgement = Judgement()
     if trigger.flow is not None and not candidates:
-        name = trigger.flow if trigger.ver is None else f"{trigger.flow}@{trigger.ver}"
-        judgement.verdicts.append(Verdict(trigger.flow, False, f"there is no flow {name}"))
+        judgement.verdicts.append(Verdict(trigger.flow, False, _not_there(trigger.flow, trigger.ver)))
     if trigger.flow is None and trigger.type == "data" and not trigger.broadcast:
         judgement.verdicts.append(Verdict("", False, "it names no flow and is no broadcast"))
         return judgement
@@ -50,6 +49,12 @@ def judge(trigger: TriggerRow, candidates: Sequence[StoredFlow]) -> Judgement:
         else:
             judgement.verdicts.append(Verdict(stored.flow.id, False, found))
     return judgement
+
+
+def _not_there(flow: str, ver: int | None) -> str:
+    if ver is not None:
+        return f"there is no flow {flow}@{ver}"
+    return f"no armed flow has this id (its file left --conf?): store it again, or name a version, as {flow}@1"
 
 
 def _judge_flow(trigger: TriggerRow, stored: StoredFlow) -> Match | str:
