@@ -55,7 +55,7 @@ async def delete(desk: AtDesk, caller: Caller, host: HostName, force: Force = Fa
     """It will not return: its runs end, also those that only wait. A host that is up must be stopped first."""
     agent = await _known(desk, host)
     if agent.state == "up" and not force:
-        raise Conflict(f"host {host} is up: stop its agent first, or say force=true")
+        raise Conflict(f"host {host} is up: stop its agent first, or say force (--force, ?force=true)")
     await desk.store.delete_agent(host)
     message_id = f"{host}/deleted/{secrets.token_hex(8)}"
     reason = f"host {host} deleted by {caller.user}"

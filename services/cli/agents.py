@@ -52,8 +52,9 @@ def resume(remote: Remote, host: str) -> None:
 
 @agents_command.command("delete")
 @click.argument("host", shell_complete=hosts)
+@click.option("--force", is_flag=True, help="Although it is up.")
 @client_command
-def delete(remote: Remote, host: str) -> None:
+def delete(remote: Remote, host: str, force: bool) -> None:
     """Forget HOST; runs that wait on it end."""
-    answer = remote.client.send("DELETE", path_of("agents", host))
+    answer = remote.client.send("DELETE", path_of("agents", host), query={"force": "true"} if force else None)
     show(answer.body or {"host": host}, remote.output, lambda: f"{host} is deleted")
