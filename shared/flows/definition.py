@@ -172,7 +172,8 @@ def _tags(fields: Fields, cls: NodeClass, report: Report) -> tuple[str | None, t
     """FLOWS F-03, E-03."""
     own, other = ("wait", "listen") if cls == "merge" else ("listen", "wait")
     if cls != "trigger" and fields.get(other) is not None:
-        report.fatal(f"a {cls} has `{own}`, not `{other}`", fields.line(other), own)
+        meant = "class: merge" if cls == "task" else own
+        report.fatal(f"a {cls} has `{own}`, not `{other}`", fields.line(other), meant)
     if cls == "merge":
         wait = tuple(dict.fromkeys(fields.texts("wait")))
         _no_system_tags(wait, fields.line("wait"), report)

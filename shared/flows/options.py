@@ -71,7 +71,8 @@ def _value(key: str, tree: Tree, option: Option | None, line: int, report: Repor
         items = tree.items if isinstance(tree, Items) else (tree,)
         texts = [item.text for item in items if isinstance(item, Scalar)]
         if len(texts) < len(items):
-            report.problem(f"the option `{key}` must be a list of texts", line)
+            form = ", as [NAME=value]" if option.kind == "env" else ""
+            report.problem(f"the option `{key}` must be a list of texts{form}", line)
             return value
         value = texts[0] if isinstance(tree, Scalar) and key == "args" and has_placeholder(tree.text) else texts
     check = CHECKS.get(option.kind)
