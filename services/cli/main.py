@@ -123,7 +123,6 @@ def _hub(settings: "Settings", bus: "Bus", store: "Store") -> "Service":
     config = HubConfig(
         settings.host,
         task_timeout_seconds=settings.task_timeout_seconds,
-        git_key=settings.git_key,
         keep_runs_days=settings.keep_runs_days,
     )
     return HubService(bus, store, config)

@@ -9,7 +9,6 @@ class HubConfig:
 
     host: str
     task_timeout_seconds: float = 0.0
-    git_key: str = ""
     resend_seconds: float = 2.0
     """After how long without an answer an offer or a stop is said again."""
     sweep_seconds: float = 1.0

@@ -149,7 +149,6 @@ class TaskOffered(Message, frozen=True, kw_only=True):
     reuse_space: bool = False
     keep_space: bool = False
     exclusive: bool = False
-    git_key: str = ""
 
 
 class StopRequested(Message, frozen=True, kw_only=True):

@@ -64,7 +64,7 @@ def _spec(offer: TaskOffered, place: TaskPlace, settings: TaskSettings, given: d
         "url": url,
         "protocols": settings.git_protocols,
         "from_event": given["url"].outside,
-        "key_file": _key_file(offer, ws) or offer.git_key or settings.git_key,
+        "key_file": _key_file(offer, ws) or settings.git_key,
         "into": str(into),
         "workspace": str(ws),
     }

@@ -31,7 +31,6 @@ class Doing:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.settings = tasks.TaskSettings()
-        self.git_key = ""
         self.place = self.new_place("a")
 
     @property
@@ -61,7 +60,6 @@ class Doing:
             definition=definition,
             env=env,
             opts={**(opts or {}), **definition},
-            git_key=self.git_key,
         )
 
     def plan(self, task: str, definition: Mapping[str, Any], **more: Any) -> tasks.TaskPlan:

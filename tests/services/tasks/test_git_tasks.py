@@ -189,7 +189,7 @@ def test_no_hook_runs(do: Doing, repository: Repository, tmp_path: Path, monkeyp
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_key_file_is_the_nodes_then_the_offers_then_the_agents(do: Doing, tmp_path: Path) -> None:
+def test_a_key_file_is_the_nodes_then_the_agents(do: Doing, tmp_path: Path) -> None:
     def key(definition: dict[str, str]) -> str:
         do.plan("git-checkout", {"url": "git@h:x.git", **definition})
         return str(json.loads((do.place.scratch / "spec.json").read_text())["key_file"])
@@ -197,8 +197,6 @@ def test_a_key_file_is_the_nodes_then_the_offers_then_the_agents(do: Doing, tmp_
     assert key({}) == ""
     do.settings = tasks.TaskSettings(git_key="/keys/agent")
     assert key({}) == "/keys/agent"
-    do.git_key = "/keys/common"
-    assert key({}) == "/keys/common"
     (do.ws / "mine").write_text("")
     assert key({"key-file": "./mine"}) == f"{do.ws}/mine"
 
