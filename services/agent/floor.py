@@ -68,6 +68,11 @@ class Floor:
         return self._link.attached and len(self.running) < self._config.task_slots
 
     @property
+    def trusts_offers(self) -> bool:
+        """Offers of runs that hold resource tags count now."""
+        return self._lease.trusts_offers
+
+    @property
     def spawner_pid(self) -> int:
         """For those who watch it."""
         return self._link.pid

@@ -157,11 +157,17 @@ class AgentService:
         assert self._work is not None
         assert self._presence is not None
         mine = [offer for offer in offers if offer.host == self._config.host and taking.fits(offer)]
-        wanted = [offer for offer in mine if self._presence.may_take(exclusive=offer.exclusive)]
+        wanted = [offer for offer in mine if self._may_take(offer)]
         if len(wanted) < len(offers):
             log.warning("agent.offers_not_taken", count=len(offers) - len(wanted))
         if wanted and self._clock() - received_ms <= OFFER_SECONDS * 1000:
             self._work.offered(wanted)
+
+    def _may_take(self, offer: m.TaskOffered) -> bool:
+        assert self._work is not None
+        assert self._presence is not None
+        trusted = not offer.exclusive or self._work.floor.trusts_offers
+        return trusted and self._presence.may_take(exclusive=offer.exclusive)
 
     async def _clean_for_ever(self) -> None:
         """Remove what the spawner kept of activations that are settled."""

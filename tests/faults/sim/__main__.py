@@ -34,7 +34,8 @@ def see(seed: int, fault: str | None = None, *, tell: bool = False) -> Seen:
         world.run()
     kinds = Counter(slot.kind for slot in world.slots)
     had = ", ".join(f"{many} {kind}" for kind, many in kinds.items())
-    story = f"{had}; {len(world.database.runs)} runs; {' '.join(sorted(world.nemesis.weapons))}"
+    size = f"{len(world.database.runs)} runs, {world.loop.turns} turns"
+    story = f"{had}; {size}; {' '.join(sorted(world.nemesis.weapons))}"
     return Seen(seed, world.faults.counts, check(world), story)
 
 

@@ -81,10 +81,10 @@ class MachineLease(Lease):
     def __init__(self, machine: Machine) -> None:
         self._machine, self._clock = machine, machine.clock_ms
         self.until_ms = machine.lease_file if machine.lease_file_boot == machine.boot else None
+        self._interrupted_ms = None
 
-    def renew(self, until_ms: int) -> None:
+    def _write(self, until_ms: int) -> None:
         machine = self._machine
-        self.until_ms = until_ms
         if machine.loop.now >= machine.disk_broken_until:
             machine.lease_file, machine.lease_file_boot = until_ms, machine.boot
 

@@ -51,8 +51,8 @@ class Faults:
         return self.random.random() * 0.01
 
     def delay(self) -> float:
-        """Seconds in which others overtake: mostly short, now and then very long."""
-        return self.random.choice([0.02, 0.1, 0.5, 2.0, 5.0, 30.0]) * self.random.random()
+        """Seconds in which others overtake: mostly short, now and then long."""
+        return self.random.choice([0.02, 0.1, 0.5, 2.0, 5.0]) * self.random.random()
 
     def fate_of_hint(self) -> tuple[float, ...]:
         """The delays of its copies: none when it is lost; 0 goes with its neighbours."""

@@ -141,7 +141,7 @@ def bury(task: "asyncio.Task[Any]") -> None:
                 work.close()  # type: ignore[union-attr]
         except RuntimeError:
             continue  # it awaited something on its way out
-        except BaseException:  # noqa: S110 - the world it would complain to is gone
+        except BaseException:
             pass
         return
 

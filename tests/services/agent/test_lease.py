@@ -28,6 +28,18 @@ def test_it_is_over_at_its_end_not_before(tmp_path: Path) -> None:
     assert lease.over
 
 
+def test_after_an_interruption_offers_count_once_older_ones_have_expired(tmp_path: Path) -> None:
+    now = [0]
+    lease = Lease(tmp_path / "lease", "one", lambda: now[0])
+    lease.renew(5_000)
+    assert lease.trusts_offers
+    now[0] = 6_000
+    lease.renew(30_000)
+    assert not lease.trusts_offers
+    now[0] = 16_001
+    assert lease.trusts_offers
+
+
 def test_a_disk_that_refuses_leaves_the_earlier_end(tmp_path: Path) -> None:
     lease = Lease(tmp_path / "gone" / "lease", "one", lambda: 0)
     lease.renew(5_000)
