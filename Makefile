@@ -13,7 +13,7 @@ RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
 ARGS ?=
 
-.PHONY: help setup run test check format lint types contracts locks schema servers bench nemesis lock audit clean
+.PHONY: help setup run test check format lint types contracts locks schema servers bench simulate nemesis lock audit clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ servers: $(DEV_STAMP)  ## a private RabbitMQ and PostgreSQL in the foreground; p
 
 bench: $(DEV_STAMP)  ## the first workloads, in both modes; ARGS goes to the script
 	@$(BIN)/python -m bench.first $(ARGS)
+
+simulate: $(DEV_STAMP)  ## SEEDS=N whole worlds in virtual time, from START on; SEED=S tells one; FAULT=name plants a fault
+	@SEEDS="$(SEEDS)" START="$(START)" SEED="$(SEED)" FAULT="$(FAULT)" $(BIN)/python -m tests.faults.sim
 
 nemesis: $(DEV_STAMP)  ## everything killed, paused, cut and filled under load for MINUTES=N; FAULTS=X1,X5 for some, SEED=S to repeat
 	@$(BIN)/python -m tests.faults.nemesis --minutes $(or $(MINUTES),5) --faults "$(FAULTS)" $(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES))
