@@ -1,4 +1,4 @@
-"""The simulated broker: keeps what it must keep, and does to the rest whatever the seed says (RELIABILITY §1, X5 to X8).
+"""The simulated broker: keeps what it must keep, and does to the rest what the seed says (RELIABILITY §1, X5, X8).
 
 Kept messages survive everybody's death once `publish` has returned, and come again until they are acknowledged. Hints
 are dropped, doubled, delayed and overtaken. Nothing is encoded.

@@ -1,8 +1,9 @@
-"""The invariants of RELIABILITY §3, judged by what hosts recorded and people were told, not by the store's word alone."""
+"""The invariants of RELIABILITY §3, judged by what hosts recorded and people were told, not by the store alone."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from shared.placement import claim_key, space_key
 from shared.runs.refs import number_of
@@ -93,7 +94,7 @@ def _tags(world: World) -> Iterator[Violation]:
             spans[key][doing.offer.run] = (min(begun, doing.started_at), max(over, end))
     for key, held in spans.items():
         order = sorted(held.items(), key=lambda each: each[1])
-        for (run, (_, over)), (other, (begun, _)) in zip(order, order[1:], strict=False):
+        for (run, (_, over)), (other, (begun, _)) in pairwise(order):
             if begun < over:
                 yield Violation("I3", f"{key} was held by {run} until {over:.3f} and by {other} from {begun:.3f}")
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a world: how often by nature, and when on purpose. Everything is drawn from the seed, and counted."""
+"""What goes wrong in a world: how often by nature, and when on purpose. All drawn from the seed, and counted."""
 
 import random
 from collections import Counter

@@ -60,9 +60,8 @@ class People:
         self.wishes.append(wish)
         key = f"key{number}" if self._draw.random() < 0.7 else None
         for _ in range(self._draw.choice([1, 3, 8])):
-            if await self.ask(lambda desk: start_run(desk, wish, key)):
-                if self._draw.random() < 0.8:
-                    return
+            if await self.ask(lambda desk: start_run(desk, wish, key)) and self._draw.random() < 0.8:
+                return
             await asyncio.sleep(self._draw.random() * 3)
 
     async def answer_for_ever(self) -> None:

@@ -286,8 +286,11 @@ class World:
 
     def _unrest(self) -> list[str]:
         found = [f"{slot.name} is not up" for slot in self.slots if slot.process is None or slot.process.dead]
-        found += [f"run {run.facts.ref} is {run.state.phase}, {run.state.out} out" for run in self.database.runs.values()
-                  if run.state.phase != "archive" or run.state.out]  # fmt: skip
+        found += [
+            f"run {run.facts.ref} is {run.state.phase}, {run.state.out} out"
+            for run in self.database.runs.values()
+            if run.state.phase != "archive" or run.state.out
+        ]
         found += [
             f"trigger {row.id} is in the inbox" for row in self.database.triggers.values() if row.state == "inbox"
         ]
