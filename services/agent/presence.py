@@ -60,6 +60,11 @@ class Presence:
         self._owned.spawn(self._beat_for_ever())
         await asyncio.sleep(0)
 
+    async def listening(self) -> None:
+        """Answers can be heard from now on: beat again if the first one's was missed."""
+        if self.lease_ms is None and not self.closing:
+            await self._beat()
+
     async def stop(self) -> None:
         """Say that it takes nothing more, and beat no more."""
         await self._owned.stop()

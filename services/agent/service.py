@@ -124,6 +124,8 @@ class AgentService:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self._consuming.set()
+                assert self._presence is not None
+                await self._presence.listening()
                 return
 
     async def _handle(self, batch: Sequence[m.Message]) -> None:

@@ -43,7 +43,7 @@ class PostgresStore(CoreStore):
                 await self._connections.open()
                 if await self._prepared(migrate):
                     return
-                why = "its schema is older than this version, and not ours to migrate"
+                why = "its schema is older than this version: run `floe migrate`"
             except StoreUnavailable as error:
                 why = str(error)
             if time.monotonic() - said > _SAY_AGAIN_SECONDS:
