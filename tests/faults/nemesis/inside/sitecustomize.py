@@ -6,47 +6,55 @@ it begins or after it returned. NEMESIS_FSYNC is a path: while it exists, fsync 
 
 import errno
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import inspect
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 
 class _Patcher(importlib.abc.MetaPathFinder):
     """Lets the module be loaded as ever, then wraps the one function."""
 
-    def __init__(self, module, path, when, count):
+    def __init__(self, module: str, path: str, when: str, count: int) -> None:
         self.module, self.path, self.when, self.left = module, path, when, count
 
-    def find_spec(self, name, path, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != self.module:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        loaded = spec.loader.exec_module
+        assert spec is not None
+        loader: Any = spec.loader
+        loaded = loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             loaded(module)
             self.wrap(module)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module
         return spec
 
-    def wrap(self, module):
+    def wrap(self, module: ModuleType) -> None:
         *owners, last = self.path.split(".")
-        owner = module
+        owner: Any = module
         for part in owners:
             owner = getattr(owner, part)
         inner = getattr(owner, last)
 
-        async def wrapped_async(*args, **kwargs):
+        async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
             self.passed("before")
             result = await inner(*args, **kwargs)
             self.passed("after")
             return result
 
-        def wrapped(*args, **kwargs):
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
             self.passed("before")
             result = inner(*args, **kwargs)
             self.passed("after")
@@ -54,20 +62,20 @@ class _Patcher(importlib.abc.MetaPathFinder):
 
         setattr(owner, last, wrapped_async if inspect.iscoroutinefunction(inner) else wrapped)
 
-    def passed(self, when):
+    def passed(self, when: str) -> None:
         if when == self.when:
             self.left -= 1
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _fail_fsync(flag):
+def _fail_fsync(flag: str) -> None:
     real = os.fsync
 
-    def fsync(fd):
+    def fsync(fd: Any) -> None:
         if os.path.exists(flag):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(fd)
+        real(fd)
 
     os.fsync = os.fdatasync = fsync
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import time
 from collections import Counter
 
@@ -42,7 +43,7 @@ def raise_alarm(world: World, rng: random.Random) -> str:
 def upset_broker(world: World, rng: random.Random) -> str:
     """One of the things that an operator can do to a broker by mistake."""
     world.may_be_lost.add(LEASE_OVER)
-    match rng.choice(("close", "delete", "delete", "purge", "triggers", "rights")):
+    match rng.choice(("close", "delete", "delete", "purge", "triggers", "rights", "data")):
         case "close":
             for _ in range(3):
                 world.rabbit.close_connections()
@@ -62,8 +63,25 @@ def upset_broker(world: World, rng: random.Random) -> str:
             world.dropped_at.append(time.monotonic())
             world.loop.run(_with_channel(world, _delete, _TRIGGERS))
             return f"deleted {_TRIGGERS}"
+        case "data":
+            return _forget_everything(world, rng.choice((5.0, 20.0, 60.0)))
         case _:
             return _revoke(world, rng.uniform(3, 12))
+
+
+def _forget_everything(world: World, seconds: float) -> str:
+    """Stopped, its data deleted, started as new: what was confirmed and nobody had adopted is the only loss."""
+    world.dropped_at.append(time.monotonic())
+    world.rabbit.stop()
+    world.wait(seconds)
+    data = world.rabbit.directory / "data"
+    shutil.rmtree(data)
+    data.mkdir()
+    world.start_server("broker")
+    name, user = world.vhost.rpartition("/")[2], world.rabbit.user
+    world.rabbit.evaluate(f'rabbit_vhost:add(<<"{name}">>, <<"test">>).')
+    world.rabbit.evaluate(_RIGHTS.format(user, name, r=".*"))
+    return f"stopped for {seconds:.0f} s and its data deleted"
 
 
 def _revoke(world: World, seconds: float) -> str:

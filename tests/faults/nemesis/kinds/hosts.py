@@ -1,12 +1,14 @@
 """Agents' own troubles: full disks, failing fsync (X10), clocks (X11), two of one name (X12)."""
 
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 from tests.faults.nemesis import clocks, disks
-from tests.faults.nemesis.kinds.fault import HOST_LOST, LEASE_OVER, Fault
+from tests.faults.nemesis.house import signal_pid
+from tests.faults.nemesis.kinds.fault import HOST_LOST, LEASE_OVER, SUPERVISOR_DIED, Fault
 from tests.faults.nemesis.world import AGENTS, LOST_AFTER_SECONDS, SERVICES, World
 from tests.system.deployed import FLOE
 
@@ -24,7 +26,7 @@ def spoil_disk(world: World, rng: random.Random) -> str:
     if way == "read-only":
         # A disk with open files refuses: its agent is down meanwhile, and starts on a disk that it cannot write.
         world.house.kill(agent)
-        done = disks.read_only(root, on=True)
+        done = disks.read_only(root, on=True) or _end_writers(world, agent)
         world.house.start(agent)
         world.wait(seconds)
         disks.read_only(root, on=False)
@@ -33,6 +35,15 @@ def spoil_disk(world: World, rng: random.Random) -> str:
     world.wait(seconds)
     disks.free(root)
     return f"{agent}'s disk full for {seconds:.0f} s"
+
+
+def _end_writers(world: World, agent: str) -> bool:
+    """End the supervisor too, whose tasks have logs open, and try again."""
+    world.may_be_lost.add(SUPERVISOR_DIED)
+    if pid := world.house.spawner_pid(agent):
+        signal_pid(pid, signal.SIGKILL)
+    world.wait(1)
+    return disks.read_only(world.directory / agent, on=True)
 
 
 def _fail_fsync(world: World, agent: str, seconds: float) -> str:
