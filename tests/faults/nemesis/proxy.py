@@ -74,6 +74,7 @@ class Line:
                     writer.write(data[: len(data) // 2])
                     with suppress(OSError):
                         await writer.drain()
+                    await asyncio.sleep(0.01)
                     reset(writer)
                     return
                 writer.write(data)

@@ -117,4 +117,4 @@ def test_a_line_cuts_in_the_middle(server: socket.socket, loop: Loop) -> None:
         client.sendall(b"0123456789")
         assert there.recv(10) == b"01234"
         with pytest.raises(ConnectionResetError):
-            client.recv(1)
+            there.recv(1)
