@@ -145,8 +145,8 @@ class Nemesis:
             found += bury(self.world)
         found += self.world.violations
         found += [f"I1 the api said {what}" for what in load.refused]
-        for fell in self.world.house.fell:
-            say(f"  note: {fell}")
+        for fell, times in Counter(self.world.house.fell).items():
+            say(f"  note: {times} times {fell}")
         self.world.house.fell.clear()
         return found
 

@@ -1,5 +1,6 @@
 """Agents' own troubles: full disks, failing fsync (X10), clocks (X11), two of one name (X12)."""
 
+import os
 import random
 import signal
 import subprocess
@@ -61,7 +62,9 @@ def step_clock(world: World, rng: random.Random) -> str:
     """The wall clock of one process: steps of up to an hour either way, and drift."""
     if not clocks.available():
         return "no compiler here: not done"
-    name = rng.choice(SERVICES)
+    name = rng.choice((*SERVICES, "database"))
+    if name == "database":
+        return _step_database(world)
     clock = clocks.Clock(world.directory / f"{name}.clock")
     world.house.stop(name)
     world.house.start(name, **clock.environment())
@@ -75,6 +78,27 @@ def step_clock(world: World, rng: random.Random) -> str:
         world.wait(0.2)
     clock.set(0)
     return f"{name}'s clock {', '.join(f'{step:+.0f} s' for step in steps)}, then fast"
+
+
+def _step_database(world: World) -> str:
+    """An hour back, and an hour forward again. (The other way round, what was due meanwhile would wait an hour.)"""
+    clock = clocks.Clock(world.postgres.directory / "clock")
+    world.may_be_lost.add(LEASE_OVER)
+    (world.postgres.directory / "clock").chmod(0o644)
+    world.postgres.stop()
+    os.environ.update(clock.environment())
+    try:
+        world.start_server("database")
+    finally:
+        for name in clock.environment():
+            del os.environ[name]
+    world.wait(4)
+    clock.set(-3600)
+    world.wait(12)
+    off = float(world.query("SELECT extract(epoch FROM now()) AS at")[0]["at"]) - time.time()
+    clock.set(0)
+    world.wait(2)
+    return f"the database's clock {off:+.0f} s for 12 s"
 
 
 def double_names(world: World, rng: random.Random) -> str:
@@ -132,6 +156,11 @@ def wait_for(path: Path, seconds: float) -> bool:
 
 FAULTS = (
     Fault("X10", "an agent's disk full or read-only, fsync fails", spoil_disk),
-    Fault("X11", "clock steps of an hour, drift", step_clock, "the database's and the broker's own clocks stay"),
+    Fault(
+        "X11",
+        "clock steps of an hour, drift",
+        step_clock,
+        "the broker's clock stays; the database's goes back and then forward, as due times are its own",
+    ),
     Fault("X12", "two agents of one name, more hubs and dispatchers", double_names),
 )
