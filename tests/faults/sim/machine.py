@@ -42,9 +42,10 @@ class Behaviour:
     lines: int
 
     @classmethod
-    def of(cls, seed: int, key: str) -> "Behaviour":
+    def of(cls, seed: int, key: str, slow: bool = False) -> "Behaviour":
         draw = random.Random(f"{seed}/{key}")
-        seconds = draw.choice([0.01, 0.1, 1.0, 1.0, 5.0, 20.0, 45.0]) * (0.5 + draw.random())
+        usual = [5.0, 45.0, 90.0] if slow else [0.01, 0.1, 1.0, 1.0, 5.0, 20.0, 45.0]
+        seconds = draw.choice(usual) * (0.5 + draw.random())
         return cls(seconds, draw.choice([0, 0, 0, 0, 0, 0, 3]), draw.choice([0, 1, 1, 3, 6]))
 
 
@@ -80,6 +81,8 @@ class Machine:
         self.on_spawner_lost: Callable[[], None] | None = None
         self.trace: Callable[[str], None] | None = None
         self.lease_kept = True
+        self.slow = False
+        """Its commands take long."""
         self._outside: Context = copy_context()
 
     def clock_ms(self) -> int:
@@ -104,7 +107,7 @@ class Machine:
         self.record.append(doing)
         self._note(f"starts {key}")
         self._tell({"is": "started", "key": key, "at": self.loop.now})
-        plan = Behaviour.of(self.seed, key)
+        plan = Behaviour.of(self.seed, key, self.slow)
         for line in range(plan.lines):
             self._at(plan.seconds * line / plan.lines, lambda line=line: self._print(doing, line))
         self._at(plan.seconds, lambda: self._end(doing, plan.status, ""))

@@ -32,10 +32,12 @@ class Nemesis:
             "all_down": self._all_down,
             "long_absence": self._long_absence,
             "hubs_away": self._hubs_away,
+            "storm": self._storm,
         }
-        chosen = [name for name in everything if draw.random() < 0.5] or ["crash"]
+        absences = ["long_cut", "long_absence", "hubs_away", "storm", "crash", "pause"]
+        chosen = absences if world.about_leases else [name for name in everything if draw.random() < 0.5] or ["crash"]
         self.weapons = {name: everything[name] for name in chosen}
-        self._every = draw.choice([1.5, 3.0, 6.0, 12.0, 25.0])
+        self._every = draw.choice([20.0, 40.0] if world.about_leases else [1.5, 3.0, 6.0, 12.0, 25.0])
 
     async def rage(self, seconds: float) -> None:
         """Strike again and again for so long."""
@@ -115,6 +117,20 @@ class Nemesis:
             self._world.kill(slot, self._draw.choice([30.0, 50.0, 70.0]))
         if self._draw.random() < 0.5:
             self._long_cut()
+
+    def _storm(self) -> None:
+        """Hosts away while runs pend; hubs away when they come back; hosts lost before the hubs return."""
+        agents, draw = self._world.slots_of("agent"), self._draw
+        for slot in agents:
+            self._world.kill(slot, 10.0 + draw.random())
+        for slot in self._world.slots_of("hub"):
+            self._world.after(
+                9.0 + 2 * draw.random(), lambda slot=slot: self._world.kill(slot, 60 + 20 * draw.random())
+            )
+        victims = draw.sample(agents, draw.randint(1, len(agents)))
+        for slot in victims:
+            seconds = 45 + 30 * draw.random()
+            self._world.after(12.0 + 5 * draw.random(), lambda slot=slot, s=seconds: self._world.cut(slot, s))
 
     def _all_down(self) -> None:
         for slot in self._world.slots:

@@ -1,10 +1,11 @@
 """Faults planted into floe, to show that the simulation finds such things: each is a promise's mechanism taken out."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from services.agent.journal import JournalUnwritable
 from services.dispatcher.presence import Presence
 from services.hub.service import HubService
 from services.hub.sweep import Sweep
@@ -96,7 +97,11 @@ class _HastyWork(MachineWork):
         finally:
             journal.append = honest  # type: ignore[method-assign]
         if late:
-            self._machine.loop.call_later(0.5, lambda: honest(late, sync=True))
+            self._machine.loop.call_later(0.5, self._write_down, honest, late)
+
+    def _write_down(self, append: Any, late: list[Any]) -> None:
+        with suppress(JournalUnwritable):
+            append(late, sync=True)
 
 
 class _HastyAgent(Agent):

@@ -101,7 +101,7 @@ def test_a_store_that_is_away_while_a_snapshot_is_read_buries_nothing() -> None:
 
 def lasting(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Every command takes so long."""
-    monkeypatch.setattr(Behaviour, "of", classmethod(lambda cls, seed, key: cls(seconds, 0, 1)))
+    monkeypatch.setattr(Behaviour, "of", classmethod(lambda cls, seed, key, slow: cls(seconds, 0, 1)))
 
 
 def test_what_an_absent_agent_had_not_started_is_not_started_under_a_tag_that_another_holds(
