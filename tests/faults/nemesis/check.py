@@ -149,7 +149,7 @@ class Checker:
         expected = printed(key, doing.lines)
         begin = log.find(expected[: expected.index(b"\n") + 1])
         said = log[begin:] if begin >= 0 else b""
-        if doing.ends and node["status"] == "finished":
+        if doing.ends and node["exit_status"] is not None:
             if not (said.startswith(expected) and said[len(expected) :] in _TRAILERS):
                 self.found.append(
                     f"I5 {key}: printed {len(expected)} bytes, the log has {len(said)} that differ: {said[-80:]!r}"

@@ -19,7 +19,7 @@ import httpx
 from tests.faults.nemesis.flows import FLOWS, pick
 
 _SENDERS = 3
-_PATIENCE, _IN_QUEUE = 20.0, 60.0
+_PATIENCE, _ACTS_SECONDS, _IN_QUEUE = 20.0, 110.0, 60.0
 
 
 @dataclass
@@ -61,10 +61,10 @@ class Load:
 
     def finish(self) -> None:
         """Start no more; what is in hand is seen through, and people do what flows wait for."""
-        self._until = time.monotonic() + 3 * _PATIENCE
+        self._until = time.monotonic() + _ACTS_SECONDS
         self._ending.set()
         for thread in self._threads:
-            thread.join(4 * _PATIENCE)
+            thread.join(_ACTS_SECONDS + _PATIENCE)
             if thread.is_alive():
                 self.refused.append("a sender of the load did not come back")
 
