@@ -9,7 +9,7 @@ import ctypes
 import os
 from collections.abc import Iterable
 
-from services.agent.spawner import tree
+from services.agent.spawner import marks, tree
 from services.agent.spawner.task import Task
 
 _SET_CHILD_SUBREAPER, _SET_DUMPABLE = 36, 4
@@ -34,14 +34,29 @@ def reap() -> bool:
     return True
 
 
+Members = dict[str | None, list[tree.Proc]]
+"""Living processes by the key of their task; under None those that nothing ties to one."""
+
+
+def may_be_of(task: Task, members: Members) -> list[tree.Proc]:
+    """The processes that have to be gone before the task's end is told: its own, and once its leader has ended those
+    too that cannot be told apart and may be its own, whoever's they are."""
+    own = members.get(task.key, [])
+    if not task.mark or task.status is None:
+        return own
+    return own + [proc for proc in members.get(None, ()) if proc.born >= task.born]
+
+
 class Owners:
-    """Remembers which task a process belongs to, as far as it was ever seen."""
+    """Tells which task a process belongs to: by the mark it carries, else by having been seen before, its environment,
+    session or group, its output."""
 
     def __init__(self) -> None:
+        self.marks = marks.Marks()
         self._seen: dict[tuple[int, int], str] = {}
 
-    def members(self, tasks: dict[str, Task]) -> dict[str | None, list[tree.Proc]]:
-        """All living processes by the key of their task; under None those that nothing ties to one."""
+    def members(self, tasks: dict[str, Task]) -> Members:
+        """All of them there are."""
         procs = tree.table()
         own = os.getpid()
         roots: dict[str | None, list[int]] = {}
@@ -55,8 +70,11 @@ class Owners:
         return found
 
     def _owner(self, proc: tree.Proc, tasks: dict[str, Task]) -> str | None:
-        """Whose an orphan is: by having been seen before, its environment, session or group, its output, or because
-        there is only one task. What gave up all of these while others run is ended when the last task is."""
+        """Whose an orphan is; that of the only task there is when nothing says so."""
+        carried = marks.of(proc.pid)
+        for task in tasks.values():
+            if carried and task.mark - self.marks.width < carried <= task.mark:
+                return task.key
         known = self._seen.get((proc.pid, proc.born))
         if known in tasks:
             return known

@@ -72,6 +72,7 @@ class Server:
     def _spawn_all(self) -> None:
         while True:
             task = self._starts.get()
+            task.mark = self._owners.marks.next()
             task.spawn()
             self._spawned.put(task)
             os.eventfd_write(self._wake, 1)
@@ -196,7 +197,7 @@ class Server:
         """A leader's end is its task's end: what it left behind is stopped, then the task is over."""
         members = self._owners.members(self._tasks) if self._left else {}
         for task in [task for task in self._tasks.values() if task.to_close]:
-            if not members.get(task.key):
+            if not orphans.may_be_of(task, members):
                 self._finish(task)
             elif not task.stopping:
                 begin_stop(task, task.grace)
@@ -241,7 +242,7 @@ class Server:
         if due:
             members = self._owners.members(self._tasks)
             for task in due:
-                go_on_stopping(task, members.get(task.key, []), now)
+                go_on_stopping(task, orphans.may_be_of(task, members), now)
             self._reap()
         if self._retry_at and now >= self._retry_at:
             self._retry_at = 0.0

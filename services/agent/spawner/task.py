@@ -9,8 +9,8 @@ import signal
 import time
 from typing import Any
 
+from services.agent.spawner import tree
 from services.agent.spawner.capped import CappedLog
-from services.agent.spawner.tree import MARKER
 
 _DEFAULTS = tuple(number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP))
 _PIPE_BYTES = 1 << 20
@@ -32,6 +32,10 @@ class Task:
         self.log = CappedLog(self.directory, request["cap"])
         self.log.write(request.get("preamble", "").encode("latin-1"))
         self.marker: str = request["marker"]
+        self.mark = 0
+        """What its processes carry (see `marks`); 0 before its start, or when there is none."""
+        self.born = 0
+        """No process of it was born before that, as `tree.Proc` counts."""
         self.pid = 0
         """The leader's, 0 before its start and once it is reaped."""
         self.leader = 0
@@ -69,10 +73,12 @@ class Task:
         return self.stopping and self.leader > 0 and not self.closing
 
     def spawn(self) -> None:
-        """Start the leader. When that cannot be, the reason is in the log and the status is 127 or 126 (FLOWS §6)."""
+        """Start the leader, which carries `mark`. When that cannot be, the reason is in the log and the status is 127
+        or 126 (FLOWS §6)."""
         self.started_at, self._started = time.time(), time.monotonic()
+        self.born = tree.now()
         request, self._request = self._request, {"note": self._request.get("note")}
-        env = {**request["env"], MARKER: self.marker}
+        env = {**request["env"], tree.MARKER: self.marker}
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(ours, False)
         try:

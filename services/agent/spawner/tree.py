@@ -34,6 +34,11 @@ def read(pid: int) -> Proc | None:
     return Proc(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
+def now() -> int:
+    """A process that starts from now on has at least this `born`."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+
+
 def table() -> dict[int, Proc]:
     """Every process there is. Costs about 12 µs each, so: only when something is to be stopped."""
     found = {}
@@ -93,8 +98,8 @@ def send(proc: Proc, number: int) -> None:
     except OSError:
         return
     try:
-        now = read(proc.pid)
-        if now is not None and now.born == proc.born:
+        found = read(proc.pid)
+        if found is not None and found.born == proc.born:
             signal.pidfd_send_signal(fd, number)
     except OSError:
         pass

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -33,6 +34,8 @@ async def test_a_stop_ends_every_process_also_those_in_other_sessions(agent: Age
     assert with_marker(agent) == []
 
 
+UNTIL = "while [ ! -e {file} ]; do sleep 0.02; done"
+PLAIN = "env -i setsid /bin/sh -c 'echo $$ > {file}; exec sleep 1000' >/dev/null 2>&1"
 HIDING = "env -i setsid /bin/sh -c 'echo $$ > {file}; exec sleep 1000'"
 
 
@@ -68,17 +71,53 @@ async def test_a_process_that_gave_up_everything_is_ended_with_the_only_task(
     assert tree.read(proc.pid) is None
 
 
-async def test_what_cannot_be_told_apart_is_ended_after_the_last_task(
+ESCAPING = """
+import os, resource, sys, time
+for _ in 1, 2:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+os.closerange(0, 100)
+if sys.argv[1] != "0":
+    resource.setrlimit(10, (int(sys.argv[1]), int(sys.argv[1])))
+file = os.open(sys.argv[2] + ".new", os.O_WRONLY | os.O_CREAT)
+os.write(file, str(os.getpid()).encode())
+os.close(file)
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 1000], ids=["marked", "took its mark off"])
+async def test_what_gave_up_everything_is_gone_when_its_task_is_over_also_while_others_run(
+    agent: AgentService, hub: Hub, tmp_path: Path, limit: int
+) -> None:
+    (tmp_path / "escape.py").write_text(ESCAPING)
+    pid, seen = tmp_path / "pid", tmp_path / "seen"
+    await hub.offer("h-1", sh=f"({PLAIN.format(file=tmp_path / 'other')} &) ; echo up; sleep 1000")
+    other = await hidden(tmp_path / "other")
+    await hub.offer("h-2", sh=f"env -i {sys.executable} {tmp_path}/escape.py {limit} {pid}; {UNTIL.format(file=seen)}")
+    proc = await hidden(pid)
+    seen.touch()
+    assert (await hub.ended("h-2")).status == 0
+    assert tree.read(proc.pid) is None
+    assert tree.read(other.pid) == other
+    assert hub.finished("h-1") is None
+
+
+async def test_what_nobody_owns_is_not_laid_to_a_task_that_began_later(
     agent: AgentService, hub: Hub, tmp_path: Path
 ) -> None:
-    await hub.offer("h-1", sh="echo up; sleep 1000")
-    await hub.prints(b"up\n", "h-1")
-    await hub.offer("h-2", sh=f"({HIDING.format(file=tmp_path / 'pid')} >/dev/null 2>&1 &) ; sleep 0.2")
+    (tmp_path / "escape.py").write_text(ESCAPING)
+    await hub.offer("h-1", sh=f"env -i {sys.executable} {tmp_path}/escape.py 1000 {tmp_path}/pid; sleep 1000")
     proc = await hidden(tmp_path / "pid")
+    await wait_until(lambda: tree.now() > proc.born, what="the next tick")
+    await hub.offer("h-2", sh="true")
     await hub.ended("h-2")
+    assert tree.read(proc.pid) == proc
     await hub.ask_to_stop("h-1")
     await hub.ended("h-1")
-    await wait_until(lambda: tree.read(proc.pid) is None, what="the hidden process gone")
+    assert tree.read(proc.pid) is None
 
 
 async def test_what_ignores_terminate_is_killed_after_the_grace(make_agent: Make, hub: Hub) -> None:
