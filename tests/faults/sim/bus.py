@@ -11,7 +11,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
-from shared.bus.messages import DeadLetter, Message
+from shared.bus.messages import DeadLetter, FinishedReport, Message
 from shared.bus.port import BusUnavailable, Handler, Queue, QueueTaken
 from shared.bus.routes import queue_of, route
 from tests.faults.sim.faults import Faults
@@ -113,6 +113,8 @@ class Broker:
         self.dead: list[DeadLetter] = []
         self.wiped: set[str] = set()
         """Ids of kept messages that were lost with the broker's disk."""
+        self.never: dict[str, float] = {}
+        """Activations of which a host said that they never started, with when it first did."""
         self.down_until = 0.0
         self.trace: Callable[[str], None] | None = None
         self._life = 0
@@ -304,6 +306,8 @@ class Broker:
         now: list[Message] = []
         for message in messages:
             now.append(message)
+            if isinstance(message, FinishedReport) and not message.started:
+                self.never.setdefault(f"{message.run}/{message.n}", self.loop.now)
             if self.faults.strikes("kept_doubled"):
                 self._later(self.faults.delay(), waiting, [message])
         if self.faults.strikes("kept_shuffled"):

@@ -77,6 +77,9 @@ def _started_once(world: World) -> Iterator[Violation]:
     """I2."""
     starts = Counter(doing.key for doing in _doings(world))
     yield from (Violation("I2", f"{key} was started {many} times") for key, many in starts.items() if many > 1)
+    for doing in _doings(world):
+        if world.bus.never.get(doing.key, doing.started_at) < doing.started_at:
+            yield Violation("I2", f"{doing.key} was started after its host had said that it never would be")
 
 
 def _tags(world: World) -> Iterator[Violation]:

@@ -156,7 +156,7 @@ class Machine:
             text = f"{doing.key} line {line}\n".encode()
             doing.text += text
             self.logs[doing.key] += text
-            self._tell({"is": "grew", "keys": [doing.key]})
+            self._tell({"is": "grew", "heads": [[doing.key, len(doing.text)]]})
 
     def _end(self, doing: Doing, status: int, why: str) -> None:
         if doing.ended_at is not None:
