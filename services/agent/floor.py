@@ -84,7 +84,7 @@ class Floor:
 
     async def _attach(self) -> None:
         self._cache.mkdir(mode=0o700, exist_ok=True)
-        hands = dict(await self._link.attach())
+        hands = {key: (at, head) for key, at, head in await self._link.attach()}
         if self._lease.until_ms is not None:
             self._link.lease(self._lease.until_ms)
         unknown = [activation for activation in self._work.live() if activation.key not in hands]
@@ -94,7 +94,9 @@ class Floor:
         self.running = {activation.key for activation in self._work.live() if activation.key in hands}
         for activation in self._work.live():
             if activation.key in hands:
-                self._resume(activation, hands[activation.key])
+                started_at, head = hands[activation.key]
+                activation.log.grew(head)
+                self._resume(activation, started_at)
             else:
                 self._settle_unknown(activation)
         self._work.fill()
@@ -193,8 +195,9 @@ class Floor:
 
     def _on_message(self, message: dict[str, Any]) -> None:
         if message["is"] == "grew":
-            for key in message["keys"]:
+            for key, head in message["heads"]:
                 if activation := self._work.activations.get(key):
+                    activation.log.grew(head)
                     self._work.output.grew(activation)
             return
         activation = self._work.activations.get(message["key"])
@@ -260,7 +263,7 @@ class Floor:
     def _lost(self, activation: Activation, why: str) -> None:
         """It was started and nobody saw its end: what it wrote so far is its log."""
         self.running.discard(activation.key)
-        size = file_size(activation.directory / "log")
+        size = min(file_size(activation.directory / "log"), self._config.log_cap_bytes)
         self._work.ended(activation, (size, 0, 0, 0), f"{why}\n".encode(), error=why)
 
     def _on_lost(self) -> None:

@@ -7,7 +7,8 @@ from services.agent.plain_file import open_plain
 
 
 class LogFile:
-    """The bytes from 0 on. While the task runs, those that are certain: what is in the first quarter of the cap.
+    """The bytes from 0 on. While the task runs, those that are certain: what the spawner says is in the first quarter
+    of the cap (`grew`), never what else the task put there.
 
     `seal` says how it ended; from then on the length is known. What is missing on disk then (a crash of the machine)
     reads as zero bytes, so that offsets hold.
@@ -17,6 +18,11 @@ class LogFile:
         self._directory = directory
         self._parts: list[tuple[int, bytes | tuple[str, int]]] = []
         self.length: int | None = None
+        self._certain = 0
+
+    def grew(self, certain: int) -> None:
+        """The spawner has written so much of `log`."""
+        self._certain = max(self._certain, certain)
 
     def seal(self, layout: tuple[int, int, int, int], trailer: bytes) -> None:
         """It grows no more: `layout` as the spawner left it, then `trailer`. Twice is harmless."""
@@ -38,7 +44,7 @@ class LogFile:
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes that are certain by now; empty at their end."""
         if self.length is None:
-            return self._from_file("log", offset, size)
+            return self._from_file("log", offset, max(min(size, self._certain - offset), 0))
         found = bytearray()
         for length, source in self._parts:
             if offset < length and len(found) < size:

@@ -47,11 +47,11 @@ class SpawnerLink:
         """A spawner is there."""
         return self._transport is not None
 
-    async def attach(self) -> list[tuple[str, float | None]]:
+    async def attach(self) -> list[tuple[str, float | None, int]]:
         """Connect to the spawner that holds this root, started if there is none.
 
-        Returns the keys that it has in hand, each with the time of its start, None when that is still to come. Ends
-        of others are in their directories. Raises SpawnerError.
+        Returns the keys that it has in hand, each with the time of its start, None when that is still to come, and
+        how much is in its `log`. Ends of others are in their directories. Raises SpawnerError.
         """
         for _ in range(_TRIES):
             sock = _connect(self._root)
@@ -61,7 +61,7 @@ class SpawnerLink:
             if sock is not None and (hello := await self._greet(sock)) is not None:
                 self.pid = hello["pid"]
                 log.info("spawner.attached", pid=self.pid, tasks=len(hello["tasks"]))
-                return [(key, at) for key, at in hello["tasks"]]
+                return [(key, at, head) for key, at, head in hello["tasks"]]
         raise SpawnerError(f"cannot start the spawner of {self._root}: see {self._root}/spawner.log")
 
     def start(self, request: Mapping[str, Any]) -> None:

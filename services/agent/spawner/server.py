@@ -112,7 +112,7 @@ class Server:
         self._unused_until = 0.0
         self._poll.register(self._link.fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
         me = tree.read(os.getpid())
-        running = [[task.key, task.started_at if task.leader else None] for task in self._tasks.values()]
+        running = [[t.key, t.started_at if t.leader else None, t.log.layout.head] for t in self._tasks.values()]
         self._tell({"is": "hello", "protocol": PROTOCOL, "pid": os.getpid(), "born": me and me.born, "tasks": running})
 
     def _receive(self) -> None:
@@ -258,7 +258,7 @@ class Server:
             self._pulsed = now
             for task in grown:
                 task.grown = False
-            self._tell({"is": "grew", "keys": [task.key for task in grown]})
+            self._tell({"is": "grew", "heads": [[task.key, task.log.layout.head] for task in grown]})
 
     def _timeout(self) -> float:
         """Seconds until something is due, at most 5: leases run on a clock that goes on while the machine sleeps."""

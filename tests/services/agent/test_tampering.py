@@ -2,6 +2,7 @@
 the store, and it still comes to its end (RELIABILITY §1, every run reaches the archive; §4, exhaustion)."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,24 @@ async def test_a_device_in_the_logs_place_is_not_read(agent: AgentService, hub: 
     await hub.offer("h-1", sh=f'{HERE}ln -sf /dev/zero "$d/log"; sleep 0.5')
     await hub.ended("h-1")
     assert len(hub.log("h-1")) < 1000
+
+
+async def test_what_a_task_puts_into_its_log_itself_is_not_streamed(make_agent: Make, hub: Hub) -> None:
+    await make_agent(log_cap_bytes=64 * 1024).start()
+    await hub.offer("h-1", sh=f'{HERE}echo up; truncate -s 1G "$d/log"; sleep 0.3; echo more; sleep 0.3')
+    await hub.prints(b"up\n", "h-1")
+    await hub.ended("h-1")
+    assert len(hub.log("h-1")) < 1000
+
+
+async def test_what_a_task_put_into_its_log_is_bounded_when_its_supervisor_died(make_agent: Make, hub: Hub) -> None:
+    agent = make_agent(log_cap_bytes=64 * 1024)
+    await agent.start()
+    await hub.offer("h-1", sh=f'{HERE}truncate -s 1G "$d/log"; echo up; sleep 1000')
+    await hub.prints(b"up\n", "h-1")
+    os.kill(agent.spawner_pid, signal.SIGKILL)
+    await hub.ended("h-1")
+    assert len(hub.log("h-1")) < 65 * 1024
 
 
 def test_only_files_are_read(tmp_path: Path) -> None:
