@@ -20,7 +20,8 @@ from shared.runs.state import FINAL, Activation
 from shared.store.port import StoreUnavailable
 
 router = APIRouter(tags=["runs"])
-_PIECE = 1024 * 1024
+_PIECE = 128 * 1024
+"""How much of a log is in memory for a reader at a time; the server holds as much again for one that does not read."""
 _MEDIA_TYPE = "text/plain; charset=utf-8"
 
 Offset = Annotated[int, Query(ge=0, le=2**53, description="The first byte wanted")]
@@ -69,14 +70,14 @@ async def get_log(
     log = Log(RunRef(ref), node, activation.n)
     length = await desk.store.output_length(log.run, log.n)
     start = max(0, length - tail) if tail is not None else offset
+    desk.admit()
     if follow:
-        desk.admit()
         return StreamingResponse(
             _follow(desk, log, start), headers=_headers(log.n, start, None), media_type=_MEDIA_TYPE
         )
     headers = _headers(log.n, start, max(start, length))
     headers["Content-Length"] = str(max(0, length - start))
-    return StreamingResponse(_read(desk, log, start, length), headers=headers, media_type=_MEDIA_TYPE)
+    return StreamingResponse(_read_once(desk, log, start, length), headers=headers, media_type=_MEDIA_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,14 @@ def _headers(n: int | None, start: int, following: int | None) -> dict[str, str]
     if following is not None:
         headers["X-Floe-Next-Offset"] = str(following)
     return headers
+
+
+async def _read_once(desk: Desk, log: Log, offset: int, end: int) -> AsyncIterator[bytes]:
+    """Counts as a stream: a reader that does not read holds a piece for as long as it likes."""
+    with desk.stream():
+        async with aclosing(_read(desk, log, offset, end)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 async def _read(desk: Desk, log: Log, offset: int, end: int) -> AsyncGenerator[bytes, None]:

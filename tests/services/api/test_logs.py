@@ -1,11 +1,14 @@
 """A node's output: pieces by offset, following while it grows, and what is marked when some of it never comes."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from services.api import logs
 from shared.runs.refs import RunRef
-from tests.services.api.conftest import CONFIG, House
+from tests.services.api.conftest import CONFIG, FLOWS, TOKEN, House, open_house, read_flow
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +106,25 @@ async def test_following_outlives_an_absence_of_the_store(house: House, running:
     await house.store.start(migrate=False)
     await house.hub.finish(running, 1, log=b"after\n")
     assert await following == b"after\n"
+
+
+async def test_a_reader_that_does_not_read_counts_as_a_stream_and_holds_little(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "store", replace(CONFIG, most_streams=1)) as house:
+        await house.store.put_flow(read_flow("build", FLOWS["build"]), source="api")
+        ref = await house.started()
+        await house.hub.assign(ref)
+        piece = b"x" * 256 * 1024
+        for start in range(0, 40 * len(piece), len(piece)):
+            await house.hub.print(ref, 1, start, piece)
+        desk = house.api.app.state.desk
+        sizes = [len(part) async for part in logs._read(desk, logs.Log(ref, "compile", 1), 0, 10**6)]
+        assert max(sizes) <= 128 * 1024
+        path = f"/runs/{ref}/nodes/compile/log"
+        _, writer = await asyncio.open_connection("127.0.0.1", house.api.port, limit=1024)
+        asked = f"GET {CONFIG.base_url}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        writer.write(asked.encode())
+        await wait_until(lambda: desk._streams == 1, what="the log is being read")
+        assert (await house.client.get(path)).status_code == 503
+        writer.transport.abort()
+        await wait_until(lambda: desk._streams == 0, what="the reader is forgotten")
+        assert (await house.client.get(f"{path}?tail=3")).content == b"xxx"
