@@ -32,7 +32,7 @@ def arrive(program: Program, draft: Draft, node: Node, event: RunEvent) -> Ended
         case "timer":
             _start_timer(program, draft, node, opts)
         case _:
-            return _start_task(draft, node, opts)
+            return _start_task(program, draft, node, opts)
     _limit(program, draft, node, draft.next_n - 1)
     return None
 
@@ -53,9 +53,15 @@ def _update(draft: Draft, activation: Activation, **more: Any) -> None:
     draft.emit("sys.node.update", _source(activation), activation.node, opts)
 
 
-def _start_task(draft: Draft, node: Node, opts: Mapping[str, Any]) -> Ended | None:
+def _start_task(program: Program, draft: Draft, node: Node, opts: Mapping[str, Any]) -> Ended | None:
     if draft.run.host_lost:
         return "bad", f"host {draft.run.host} lost"
+    try:
+        program.check_opts(node, draft.run.opts, opts)
+    except FloeError as error:
+        activation = _begin(draft, node, {}, phase="waiting", started_at=draft.at)
+        _close(program, draft, activation, "error", {}, str(error))
+        return None
     activation = _begin(draft, node, opts, phase="queued", process="out")
     draft.effects.append(StartTask(activation.n))
     return None
@@ -70,6 +76,7 @@ def _reach_end(draft: Draft, node: Node, event: RunEvent) -> Ended:
 def _start_data(program: Program, draft: Draft, node: Node, opts: Mapping[str, Any]) -> None:
     activation = _begin(draft, node, opts, phase="waiting", started_at=draft.at)
     try:
+        program.check_opts(node, draft.run.opts, opts)
         form = program.form(node, draft.run.opts, opts)
     except FloeError as error:
         _close(program, draft, activation, "error", {}, str(error))

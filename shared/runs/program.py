@@ -7,6 +7,7 @@ from shared.flows.asking import asked_form, asked_period
 from shared.flows.forms import complete_at_start, missing, prefill, read_form
 from shared.flows.graph import listeners, tags_that_lead_back
 from shared.flows.model import Flow, Node
+from shared.flows.weight import check_weight
 
 
 class Program(Protocol):
@@ -27,6 +28,9 @@ class Program(Protocol):
 
     def timeout_of(self, node: Node) -> float | None:
         """How long the node may take, its own word before the setting's default."""
+
+    def check_opts(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> None:
+        """Raises FloeError when what the node would see is more than can be sent to anyone."""
 
     def form(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> dict[str, Any]:
         """What a data node asks, as JSON values. Raises FloeError when its placeholders cannot be filled (N-07)."""
@@ -73,6 +77,10 @@ class GraphProgram:
         if node.timeout_seconds is not None:
             return node.timeout_seconds
         return self._task_timeout if needs_host(node) else None
+
+    def check_opts(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> None:
+        """See Program."""
+        check_weight(run_opts, event_opts, node)
 
     def form(self, node: Node, run_opts: Mapping[str, Any], event_opts: Mapping[str, Any]) -> dict[str, Any]:
         """See Program."""
