@@ -32,6 +32,7 @@ class Activation:
     """Under which start of the machine it was taken, when that was in an earlier life of this agent."""
     log: LogFile = field(init=False)
     handed: bool = False
+    handed_to: str = ""
     """The spawner has been asked to start it."""
     reports: dict[str, AgentReport] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)

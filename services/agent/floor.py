@@ -9,6 +9,7 @@ import structlog
 from services.agent import tasks
 from services.agent.activation import Activation
 from services.agent.config import AgentConfig
+from services.agent.journal import JournalUnwritable
 from services.agent.lease import Lease
 from services.agent.output import OutputStream
 from services.agent.owned import Owned
@@ -37,6 +38,7 @@ class Upstairs(Protocol):
     def live(self) -> list[Activation]: ...
     def enqueue(self, activation: Activation) -> None: ...
     def fill(self) -> None: ...
+    def hand_over(self, activation: Activation, to: str) -> None: ...
     def end_unstarted(self, activation: Activation, error: str | None = None) -> None: ...
     def ended(
         self,
@@ -88,7 +90,7 @@ class Floor:
         if self._lease.until_ms is not None:
             self._link.lease(self._lease.until_ms)
         unknown = [activation for activation in self._work.live() if activation.key not in hands]
-        doubtful = [a for a in unknown if was_started(a.directory) and end_of(a.directory) is None]
+        doubtful = [a for a in unknown if self._may_have_started(a) and end_of(a.directory) is None]
         if doubtful:
             await asyncio.to_thread(tree.kill_marked, [self._marker(activation) for activation in doubtful])
         self.running = {activation.key for activation in self._work.live() if activation.key in hands}
@@ -159,14 +161,14 @@ class Floor:
         try:
             make_directories(str(activation.directory))
             plan = tasks.plan(offer, place, self._config.task)
-        except (TaskError, OSError) as error:
+            self._work.hand_over(activation, self._link.identity)
+        except (TaskError, OSError, JournalUnwritable) as error:
             self._cannot(activation, str(error))
             return
         except Exception as error:  # a mistake of ours in one task type must not hold up the others
             log.exception("agent.plan_failed", key=activation.key)
             self._cannot(activation, f"internal error: {type(error).__name__}")
             return
-        activation.handed = True
         self._link.start(
             {
                 "key": activation.key,
@@ -251,7 +253,7 @@ class Floor:
         """No spawner has it in hand: it has ended, or it was never started, or nobody knows."""
         if (end := end_of(activation.directory)) is not None:
             self._ended(activation, end)
-        elif was_started(activation.directory):
+        elif self._may_have_started(activation):
             self._lost(activation, SUPERVISOR_DIED)
         elif activation.boot not in ("", self._boot):
             self._lost(activation, HOST_RESTARTED)
@@ -259,6 +261,10 @@ class Floor:
             self.running.add(activation.key)
         elif activation.phase != "queued":
             self._work.enqueue(activation)
+
+    def _may_have_started(self, activation: Activation) -> bool:
+        """Its log says so, or it was handed to a spawner that is gone: the task may have removed its log."""
+        return was_started(activation.directory) or activation.handed_to not in ("", self._link.identity)
 
     def _lost(self, activation: Activation, why: str) -> None:
         """It was started and nobody saw its end: what it wrote so far is its log."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from services.agent import records
-from services.agent.records import Accepted, AnyRecord, Done, Finished, Stored
+from services.agent.records import Accepted, AnyRecord, Done, Finished, Handed, Stored
 from services.agent.settled import SettledKeys
 from shared.errors import Unavailable
 
@@ -35,6 +35,7 @@ class Entry:
     key: str
     segment: int
     accepted: Accepted | None = None
+    handed: Handed | None = None
     finished: Finished | None = None
     finished_at: tuple[int, int] = (0, 0)
     """Segment and offset of its Finished."""
@@ -111,6 +112,8 @@ class Journal:
             case Finished():
                 entry = entry or self.live.setdefault(record.key, Entry(record.key, segment))
                 entry.finished, entry.finished_at = record, (segment, offset)
+            case Handed() if entry:
+                entry.handed = record
             case Stored() if entry:
                 entry.stored = max(entry.stored, record.offset)
             case Done() if entry:
@@ -120,7 +123,7 @@ class Journal:
 
     def _carry_over(self, number: int) -> None:
         for entry in [entry for entry in self.live.values() if entry.segment <= number]:
-            found = [entry.accepted, entry.finished, Stored(entry.key, entry.stored)]
+            found = [entry.accepted, entry.handed, entry.finished, Stored(entry.key, entry.stored)]
             self.append([record for record in found if record is not None], sync=True)
             self.live[entry.key].segment = self._number
 

@@ -41,6 +41,8 @@ class SpawnerLink:
         self._process: subprocess.Popen[bytes] | None = None
         _reap_children()
         self.pid = 0
+        self.identity = ""
+        """Names this very spawner among all that were and will be here since the machine was started."""
 
     @property
     def attached(self) -> bool:
@@ -59,7 +61,7 @@ class SpawnerLink:
                 await self.wait_gone()
                 sock = await self._start()
             if sock is not None and (hello := await self._greet(sock)) is not None:
-                self.pid = hello["pid"]
+                self.pid, self.identity = hello["pid"], f"{hello['pid']}.{hello['born']}"
                 log.info("spawner.attached", pid=self.pid, tasks=len(hello["tasks"]))
                 return [(key, at, head) for key, at, head in hello["tasks"]]
         raise SpawnerError(f"cannot start the spawner of {self._root}: see {self._root}/spawner.log")

@@ -22,6 +22,12 @@ class Accepted(Record, frozen=True):
     offer: TaskOffered
 
 
+class Handed(Record, frozen=True):
+    """It is about to be handed to the spawner `to`: once that one is gone, nobody knows whether it was started."""
+
+    to: str
+
+
 class Finished(Record, frozen=True):
     """It ended as the report says; without an Accepted before it, it is never to start (a tombstone)."""
 
@@ -40,7 +46,7 @@ class Done(Record, frozen=True):
     """All of it is settled: nothing of it is sent again, and it is kept only to know it."""
 
 
-AnyRecord = Accepted | Finished | Stored | Done
+AnyRecord = Accepted | Handed | Finished | Stored | Done
 _decoder: "msgspec.json.Decoder[AnyRecord]" = msgspec.json.Decoder(AnyRecord)
 _encoder = msgspec.json.Encoder()
 

@@ -63,6 +63,7 @@ def restored(root: Path, host: str, entry: Entry) -> Activation:
         activation.log.seal(finished.layout, finished.trailer)
     elif entry.accepted:
         activation.boot = entry.accepted.boot
+        activation.handed_to = entry.handed.to if entry.handed else ""
         activation.accepted()
     return activation
 

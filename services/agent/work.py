@@ -17,7 +17,7 @@ from services.agent.floor import Floor
 from services.agent.journal import Journal, JournalUnwritable
 from services.agent.output import OutputStream
 from services.agent.presence import boot_id
-from services.agent.records import Accepted, AnyRecord, Done, Finished, Stored
+from services.agent.records import Accepted, AnyRecord, Done, Finished, Handed, Stored
 from services.agent.reports import Reporter
 from services.agent.workspace import Workspaces
 from shared.bus.messages import FinishedReport, OutputSettled, ReportSettled, StopRequested, TaskOffered
@@ -168,6 +168,12 @@ class Work:
             activation = self._queue.popleft()
             if activation.phase == "queued":
                 self.floor.launch(activation)
+
+    def hand_over(self, activation: Activation, to: str) -> None:
+        """Note to which spawner it goes. The system has it then, which is enough: a restart of the machine is known by
+        `boot`. Raises JournalUnwritable."""
+        self._journal.append([Handed(activation.key, to)])
+        activation.handed, activation.handed_to = True, to
 
     def end_unstarted(self, activation: Activation, error: str | None = None) -> None:
         """It never ran; `error` says why when nobody asked for that."""

@@ -14,6 +14,7 @@ from services.agent.spawner.capped import CappedLog
 from services.agent.taking import end_of
 from tests.services.agent.conftest import Make
 from tests.services.agent.hub import Hub
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -84,6 +85,28 @@ async def test_what_a_task_put_into_its_log_is_bounded_when_its_supervisor_died(
     os.kill(agent.spawner_pid, signal.SIGKILL)
     await hub.ended("h-1")
     assert len(hub.log("h-1")) < 65 * 1024
+
+
+async def test_a_task_that_removed_its_log_is_not_started_again_when_its_supervisor_died(
+    make_agent: Make, hub: Hub, tmp_path: Path
+) -> None:
+    """Neither by the agent that handed it over nor by one that only has its journal."""
+    ran = tmp_path / "ran"
+    script = f'{HERE}echo once >> {ran}; rm -rf "$d"; touch {ran}.$FLOE_RUN; sleep 1000'
+    agent = make_agent()
+    await agent.start()
+    await hub.offer("h-1", sh=script)
+    await wait_until(lambda: (tmp_path / "ran.h-1").exists(), what="the first has removed its log")
+    os.kill(agent.spawner_pid, signal.SIGKILL)
+    assert (await hub.ended("h-1")).error == "the supervisor died"
+    await hub.offer("h-2", sh=script)
+    await wait_until(lambda: (tmp_path / "ran.h-2").exists(), what="the second has removed its log")
+    spawner = agent.spawner_pid
+    await agent.stop()
+    os.kill(spawner, signal.SIGKILL)
+    await make_agent().start()
+    assert (await hub.ended("h-2")).error == "the supervisor died"
+    assert ran.read_text() == "once\nonce\n"
 
 
 def test_only_files_are_read(tmp_path: Path) -> None:
