@@ -125,9 +125,9 @@ def _alias_bomb() -> str:
     ids=["alias bomb", "30 KB of [", "{a: ", "- ", "101 aliases", "deep by alias", "50,001 values", "2 MB"],
 )
 def test_f10_bounds_hold_before_anything_is_built(text: str, message: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     (problem,) = read(text).problems
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     assert problem.level == "fatal"
     assert message in problem.message
 
