@@ -40,11 +40,11 @@ def test_flows_runs_and_hosts_are_completed(api: StandIn, tmp_path: Path) -> Non
 
 def test_a_server_that_does_not_answer_costs_little(api: StandIn, tmp_path: Path) -> None:
     def slow(_: object) -> Said:
-        time.sleep(1)
+        time.sleep(4)
         return Said({"items": [{"id": "build"}]})
 
     api.on("GET /flows", slow)
     began = time.monotonic()
     assert complete("floe run bu", api, tmp_path) == []
-    assert time.monotonic() - began < 0.95
+    assert time.monotonic() - began < 3.9
     assert complete("floe run bu", api, tmp_path, FLOE_SERVER="http://127.0.0.1:1") == []
