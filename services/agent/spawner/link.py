@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import struct
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 _OUT_LIMIT = 4 << 20
+_LONGEST_LINE = 64 << 20
 _CREDENTIALS = 17
 
 
@@ -35,7 +37,8 @@ class Link:
         return bool(self._out)
 
     def receive(self, handle: Callable[[dict[str, Any]], None]) -> None:
-        """Hand over every complete line that has come. Raises Gone at the end of the stream, after the last of them."""
+        """Hand over every complete line that has come. Raises Gone at the end of the stream, after the last of them,
+        and at a line that is no request of an agent, or has no end."""
         gone = False
         try:
             while data := self._sock.recv(1 << 20):
@@ -48,8 +51,8 @@ class Link:
         *lines, rest = self._in.split(b"\n")
         self._in = rest
         for line in lines:
-            handle(json.loads(line))
-        if gone:
+            _hand(line, handle)
+        if gone or len(rest) > _LONGEST_LINE:
             raise Gone
 
     def send(self, message: dict[str, Any]) -> None:
@@ -71,6 +74,14 @@ class Link:
     def close(self) -> None:
         """Hang up."""
         self._sock.close()
+
+
+def _hand(line: bytes | bytearray, handle: Callable[[dict[str, Any]], None]) -> None:
+    try:
+        handle(json.loads(line))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        traceback.print_exc()
+        raise Gone from None
 
 
 def listen(root: str) -> socket.socket:

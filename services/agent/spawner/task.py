@@ -21,10 +21,13 @@ _buffer = memoryview(bytearray(256 * 1024))
 class Task:
     """Made from the agent's request `{key, argv, env, cwd, dir, preamble, cap, grace, exclusive, note}`.
 
-    Raises FileExistsError when that directory has seen a start, OSError when its log cannot be made.
+    Raises FileExistsError when that directory has seen a start, OSError when its log cannot be made, and ValueError or
+    KeyError for what is no such request.
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
+        if missing := {"argv", "env", "cwd", "marker"} - request.keys():
+            raise ValueError(f"a start without {', '.join(sorted(missing))}")
         self.key: str = request["key"]
         self.directory: str = request["dir"]
         self.exclusive: bool = request.get("exclusive", False)

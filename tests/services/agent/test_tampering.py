@@ -1,6 +1,7 @@
 """A task that spoils what is kept of it spoils its own run only: no file of its own making blocks anybody or fills
 the store, and it still comes to its end (RELIABILITY §1, every run reaches the archive; §4, exhaustion)."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from services.agent.log_file import LogFile
 from services.agent.plain_file import NoFile, read_plain
 from services.agent.service import AgentService
+from services.agent.spawner import tree
 from services.agent.spawner.capped import CappedLog
 from services.agent.taking import end_of
 from tests.services.agent.conftest import Make
@@ -139,3 +141,21 @@ def test_an_end_that_the_spawner_did_not_write_is_none(tmp_path: Path, said: byt
 def test_a_pipe_in_the_ends_place_is_no_end(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "end")
     assert end_of(tmp_path) is None
+
+
+async def test_a_bad_line_on_the_spawners_socket_drops_that_link_only(agent: AgentService, hub: Hub) -> None:
+    """The agent, whose link gave way to the stranger's, attaches again; the task goes on."""
+    await hub.offer("h-1", sh="echo up; sleep 1000")
+    await hub.prints(b"up\n", "h-1")
+    spawner, root = agent.spawner_pid, agent._config.root
+    for said in (b"no json\n", b"[1]\n", b"{}\n", b'{"do": "start"}\n', b"[" * 100_000 + b"\n", b"\xff\xfe\n"):
+        reader, writer = await asyncio.open_unix_connection(root / "spawner.sock")
+        writer.write(said)
+        while await reader.read(65536):
+            pass
+        writer.close()
+    assert tree.read(spawner) is not None
+    await hub.offer("h-2", sh="echo after")
+    await hub.ended("h-2")
+    assert agent.spawner_pid == spawner
+    assert hub.finished("h-1") is None
