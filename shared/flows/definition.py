@@ -49,7 +49,7 @@ def read_one(entries: Entries, n: int, report: Report, default_id: str | None = 
     )
     if flow.keep_space and not flow.reuse_space:
         report.note("`keep-space` counts only together with `reuse-space`", fields.line("keep-space"))
-    report.found.extend(replace(problem, flow=report.flow) for problem in graph_problems(flow))
+    report.found.extend(replace(problem, flow=report.flow) for problem in graph_problems(flow, len(report.found)))
     return None if report.failed else flow
 
 

@@ -9,16 +9,19 @@ from shared.flows.tags import SYSTEM, emits, emitter_id, good_tags, why_never
 
 SHOWN_WAY = 8
 MOST_WRONG_TAGS = 50
+MOST_GUESSING = 5_000
+"""Nodes to look among, in all of a document, for those that wrong tags meant: some 100 µs each."""
 
 
-def graph_problems(flow: Flow) -> list[Problem]:
-    """Every problem of the graph, in no particular order; none of them is fatal.
+def graph_problems(flow: Flow, found: int = 0) -> list[Problem]:
+    """Every problem of the graph, in no particular order; none of them is fatal. `found`: how many the document has
+    already; the more, the fewer wrong tags come with the one that was meant.
 
     Tags of the system are left out: a node that listens to one makes the flow fatal when it is read (FLOWS E-03).
     """
     shape = shape_of(flow)
     rings = circles(shape)
-    wrong_tags = list(_tags(flow, shape))
+    wrong_tags = list(_tags(flow, shape, found))
     said = {problem.node for problem in wrong_tags}
     return [
         *_ends(flow, shape),
@@ -52,7 +55,7 @@ def _repeats(flow: Flow) -> Iterator[Problem]:
         seen.add(node.id)
 
 
-def _tags(flow: Flow, shape: Shape) -> Iterator[Problem]:
+def _tags(flow: Flow, shape: Shape, found: int) -> Iterator[Problem]:
     for node in flow.tasks:
         if not tags_of(node):
             lacks = "waits for nothing: it can never fill" if node.cls == "merge" else "listens to nothing"
@@ -63,8 +66,9 @@ def _tags(flow: Flow, shape: Shape) -> Iterator[Problem]:
         for tag in tags_of(node)
         if tag not in shape.sources[node.id] and not tag.startswith(SYSTEM)
     ]
-    for node, tag in wrong[:MOST_WRONG_TAGS]:
-        why = why_never(tag, shape.nodes)
+    hints = MOST_GUESSING // max(len(shape.nodes), 1) - found
+    for at, (node, tag) in enumerate(wrong[:MOST_WRONG_TAGS]):
+        why = why_never(tag, shape.nodes, shape.nodes if at < hints else {})
         if why:
             yield _problem(flow, node, *why)
     if len(wrong) > MOST_WRONG_TAGS:

@@ -54,21 +54,27 @@ def emitter_id(tag: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] in ("task", "merge") else None
 
 
-def why_never(tag: str, nodes: Mapping[str, Node]) -> tuple[str, str | None] | None:
-    """Why no node of the flow ever emits the tag, and the tag that was probably meant; None for one that comes."""
+def why_never(
+    tag: str, nodes: Mapping[str, Node], among: Mapping[str, Node] | None = None
+) -> tuple[str, str | None] | None:
+    """Why no node of the flow ever emits the tag, and the tag that was probably meant; None for one that comes.
+
+    `among`: the nodes that may have been meant instead of one that does not exist; all of them when not given.
+    """
+    among = nodes if among is None else among
     if tag == TRIGGER_GOOD:
         return None
     shown, parts = quote(tag), tag.split(".")
     if parts[0] == "trigger":
         return f"the tag {shown} never comes; every trigger emits `{TRIGGER_GOOD}`", TRIGGER_GOOD
     if len(parts) != 3:
-        return f"the tag {shown} is not of three parts, like `task.ID.good` or `merge.ID.good`", _guess(tag, nodes)
+        return f"the tag {shown} is not of three parts, like `task.ID.good` or `merge.ID.good`", _guess(tag, among)
     cls, node_id, suffix = parts
     if cls not in ("task", "merge"):
-        return f"the tag {shown} starts with neither `task` nor `merge`", _guess(f"task.{node_id}.{suffix}", nodes)
+        return f"the tag {shown} starts with neither `task` nor `merge`", _guess(f"task.{node_id}.{suffix}", among)
     node = nodes.get(node_id)
     if node is None:
-        return f"the tag {shown} is of a node that does not exist", _guess(tag, nodes)
+        return f"the tag {shown} is of a node that does not exist", _guess(tag, among)
     if node.cls == "trigger":
         return f"the tag {shown} never comes: `{node_id}` is a trigger", TRIGGER_GOOD
     if node.cls != cls:

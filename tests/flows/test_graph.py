@@ -257,3 +257,18 @@ def test_floe_graph_as_svg_is_well_formed_and_escaped() -> None:
         names = [name for group in root.iter("{http://www.w3.org/2000/svg}g") if (name := group.get("data-node"))]
         assert sorted(names) == sorted(node.id for node in flow.nodes)
         assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+
+
+def test_looking_for_what_wrong_tags_meant_is_bounded_in_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def count(word: str, known: Mapping[str, Node]) -> None:
+        looked.append(len(known))
+
+    monkeypatch.setattr("shared.flows.tags.nearest", count)
+    for found, tasks in ((0, 3000), (0, 400), (12, 400), (100, 400)):
+        looked.clear()
+        nodes = tuple(Node(f"n{i}", "n", "task", "exec", listen=f"task.m{i}.good") for i in range(tasks))
+        assert len(graph_problems(Flow("f", tasks=nodes), found)) > 50
+        assert sum(looked) <= 2 * 5_000
+        assert any(looked) == (found < 12)
