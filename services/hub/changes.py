@@ -98,7 +98,8 @@ class RunWork:
         if self.adopted:
             yield m.PendAdded(id=f"{ref}/pend", at=at, run=ref)
         for n in self.starts:
-            if n not in self.stops:
+            activation = self.state.open.get(n)  # a later input of the same batch may have ended it
+            if n not in self.stops and activation is not None and activation.process == "out":
                 yield self.offer(n, at)
         for n, reason in self.stops.items():
             yield self.stop(n, reason, at)

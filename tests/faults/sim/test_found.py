@@ -9,14 +9,20 @@ from datetime import timedelta
 import pytest
 
 from services.agent.config import AgentConfig
+from services.hub.changes import RunWork
 from shared.flows.model import Flow, Node
+from shared.runs.events import Assigned, HostLost
+from shared.runs.machine import Cause, adopt, step
+from shared.runs.program import GraphProgram
+from shared.runs.refs import RunNumber, RunRef
+from shared.store.port import RunFacts
 from tests.faults.sim.agent import ROOT
 from tests.faults.sim.checker import check
 from tests.faults.sim.faults import Faults
 from tests.faults.sim.loop import within
 from tests.faults.sim.machine import Behaviour, Machine
 from tests.faults.sim.world import LOST_AFTER, World
-from tests.runs.flows import flow, task
+from tests.runs.flows import T0, flow, task
 
 
 class Told(World):
@@ -169,3 +175,14 @@ def test_a_workspace_is_not_shared_with_what_a_lost_run_left_running(monkeypatch
             await self.until("h1-2/1", 250)
 
     told(Back())
+
+
+def test_what_ends_in_the_batch_that_began_it_is_not_offered() -> None:
+    """An assignment and its host's loss in one batch: the hints of the whole batch were lost with the offer."""
+    ref, program = RunRef("h1-1"), GraphProgram(flow(task("n0", "trigger.good")))
+    adopted = adopt(ref, Cause("t1", "data", "go"), {}, T0).run
+    facts = RunFacts(RunNumber(1), ref, "f", 1, "hash", "t1", "data", (), (), False)
+    work = RunWork(facts, program, adopted, adopted.rev)
+    for event in (Assigned(T0, "a1", 1), HostLost(T0, "a1")):
+        work.absorb(step(program, work.state, event))
+    assert [type(hint).__name__ for hint in work.hints(T0)] == ["RunEvents"]
