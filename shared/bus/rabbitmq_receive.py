@@ -30,9 +30,6 @@ _STOP_SECONDS = 30
 _LOST_PAUSE_SECONDS = 0.1
 _DELETED_PAUSE_SECONDS = 0.5
 """A quorum queue that is made again within some 50 ms of its deletion keeps consumers that get nothing (3.10)."""
-_FIRST_QUIET_SECONDS = 5.0
-"""Brokers forget consumers around their own restarts and a queue's deletion: silence soon after signing on is trusted
-for so long, and each time for twice as long, up to `renew_seconds`."""
 Bury = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 
@@ -86,7 +83,7 @@ class RabbitConsumer:
     ) -> None:
         self._link, self._topology, self._queue = link, topology, queue
         self._handler, self._batch, self._bury = handler, batch, bury
-        self._renew_seconds, self._quiet = renew_seconds, _FIRST_QUIET_SECONDS
+        self._renew_seconds = renew_seconds
         self._session: _Session | None = None
         self._stopping = asyncio.Event()
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -142,12 +139,10 @@ class RabbitConsumer:
     async def _consume(self, session: _Session) -> float:
         """Serve until the session ends; returns after how many seconds to begin another."""
         await self._sign_on(session)
-        while await set_within(session.arrived, min(self._quiet, self._renew_seconds)) or not self._queue.kept:
+        while await set_within(session.arrived, self._renew_seconds) or not self._queue.kept:
             if session.ended.is_set():
-                self._quiet = _FIRST_QUIET_SECONDS
                 return _DELETED_PAUSE_SECONDS if session.cancelled else _LOST_PAUSE_SECONDS
             await self._handle(session, session.take(self._queue, self._batch))
-        self._quiet = min(2 * self._quiet, self._renew_seconds)
         return 0
 
     async def _sign_on(self, session: _Session) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiormq.abc import AbstractChannel
 
 from shared.bus import messages as m
-from shared.bus import port, rabbitmq_receive
+from shared.bus import port
 from shared.bus.codec import Encoded, encode, join
 from shared.bus.port import BusUnavailable
 from shared.bus.rabbitmq import RabbitBus
@@ -160,22 +160,6 @@ async def test_deleted_queues_are_made_again_and_consumed_again(rabbit_bus: Rabb
 
 async def test_a_consumer_that_the_broker_forgot_signs_on_anew(fresh_vhost: str, raw: AbstractChannel) -> None:
     bus = RabbitBus(fresh_vhost, name="test", renew_seconds=0.3)
-    await bus.start()
-    got = Collector()
-    await bus.subscribe(port.TRIGGERS, got)
-    await raw.queue_delete("floe.triggers")
-    await raw.queue_declare("floe.triggers", durable=True, arguments=arguments(port.TRIGGERS, LOGS_MAX_BYTES))
-    await raw.queue_bind("floe.triggers", "floe.in", "trigger.#")
-    await bus.publish([ex.trigger(1)])
-    await wait_until(lambda: got.ids == ["t1"])
-    await bus.close()
-
-
-async def test_a_consumer_forgotten_soon_after_it_signed_on_need_not_wait_long(
-    fresh_vhost: str, raw: AbstractChannel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rabbitmq_receive, "_FIRST_QUIET_SECONDS", 0.2)
-    bus = RabbitBus(fresh_vhost, name="test")
     await bus.start()
     got = Collector()
     await bus.subscribe(port.TRIGGERS, got)
