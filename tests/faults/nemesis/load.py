@@ -119,7 +119,7 @@ class Load:
     def _act_all(self) -> None:
         """Answer the forms and cancel what is to be cancelled, each once it has come so far."""
         while True:
-            ending = self._ending.is_set()
+            ending = self._ending.is_set() and not any(sender.is_alive() for sender in self._threads[:-1])
             todo = [p for p in list(self.promises) if FLOWS[p.flow].act and p.trigger and not p.acted]
             if ending and not todo:
                 return
