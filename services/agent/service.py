@@ -172,10 +172,11 @@ class AgentService:
         return trusted and self._presence.may_take(exclusive=offer.exclusive)
 
     async def _clean_for_ever(self) -> None:
-        """Remove what the spawner kept of activations that are settled."""
+        """Remove what the spawner kept of activations that are settled, and note what the disk refused before."""
         assert self._work is not None
         while True:
             await asyncio.sleep(_CLEAN_SECONDS)
+            self._work.write_again()
             garbage, self._work.garbage[:] = list(self._work.garbage), []
             if garbage:
                 await asyncio.to_thread(remove_all, garbage)

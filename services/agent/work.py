@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any
@@ -35,6 +36,8 @@ class Work:
         self._live: dict[str, Activation] = {}
         self._queue: deque[Activation] = deque()
         self.garbage: list[Path] = []
+        self._unwritten: deque[tuple[list[AnyRecord], Callable[[], None] | None]] = deque()
+        self._leaving: set[str] = set()
         self._idle, self._settled = asyncio.Event(), asyncio.Event()
         self._journal = Journal(config.root / "journal")
         self.reporter = Reporter(bus, self.activations.values, config.resend_seconds)
@@ -189,13 +192,16 @@ class Work:
         at: float | None = None,
         **what: Any,
     ) -> None:
-        """Nothing of it is left: seal its log, note its end, tell the hub."""
+        """Nothing of it is left: seal its log, note its end, tell the hub. That it never started is told only once it
+        is noted: another life of this agent would start it."""
         activation.log.seal(layout, trailer)
         report = activation.finish_with(at, log_length=activation.log.length, **what)
-        self._note([Finished(activation.key, report, layout, trailer)])
-        activation.finished(report)
+        activation.phase = "ended"
         self._live.pop(activation.key, None)
-        self.reporter.tell(activation, first=self.output.last(activation))
+        tell = partial(self._tell_end, activation, report)
+        if report.started:
+            tell()
+        self._write([Finished(activation.key, report, layout, trailer)], None if report.started else tell)
         self.fill()
         if not self._live:
             self._idle.set()
@@ -242,10 +248,20 @@ class Work:
         activation.finished(report)
         self.reporter.tell(activation)
 
+    def _tell_end(self, activation: Activation, report: FinishedReport) -> None:
+        activation.finished(report)
+        self.reporter.tell(activation, first=self.output.last(activation))
+
     def _forget(self, candidates: Iterable[Activation]) -> None:
-        over = {activation.key: activation for activation in candidates if activation.over}
-        self._note([Done(key) for key in over])
+        over = {each.key: each for each in candidates if each.over and each.key not in self._leaving}
+        if over:
+            self._leaving |= over.keys()
+            self._write([Done(key) for key in over], partial(self._leave, over))
+
+    def _leave(self, over: Mapping[str, Activation]) -> None:
+        """Their ends are noted, so what the spawner kept of them is not needed any more."""
         for key, activation in over.items():
+            self._leaving.discard(key)
             if self.activations.pop(key, None) and activation.offer:
                 self.garbage.append(activation.directory)
         if not self.activations:
@@ -258,3 +274,23 @@ class Work:
                 self._journal.append(new)
         except JournalUnwritable as error:
             log.error("agent.not_noted", error=str(error))
+
+    def _write(self, new: list[AnyRecord], then: Callable[[], None] | None) -> None:
+        """Note ends, in order, now or as soon as the disk takes them; `then` follows. One for each activation at most
+        waits: while the disk refuses, no offer is taken."""
+        self._unwritten.append((new, then))
+        self.write_again()
+        if self._unwritten:
+            log.error("agent.ends_not_noted", waiting=len(self._unwritten))
+
+    def write_again(self) -> None:
+        """Note what the disk has refused so far."""
+        while self._unwritten:
+            new, then = self._unwritten[0]
+            try:
+                self._journal.append(new)
+            except JournalUnwritable:
+                return
+            self._unwritten.popleft()
+            if then is not None:
+                then()

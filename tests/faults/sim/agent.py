@@ -112,7 +112,7 @@ class MachineFloor(Floor):
         machine.on_spawner_lost = lambda: _later(loop, self._context, self._on_spawner_lost)
         self._link.attached = True
         if not machine.live:
-            machine.lease_ms = None  # a spawner with nothing to do has ended; this is a new one
+            machine.new_spawner()
         if self._lease.until_ms is not None:
             machine.lease(self._lease.until_ms)
         hands = machine.hands()
@@ -152,7 +152,11 @@ class MachineFloor(Floor):
             self.running.discard(activation.key)
             self._work.fill()
             return
-        activation.handed = True
+        try:
+            self._work.hand_over(activation, str(self._machine.spawner))
+        except JournalUnwritable as error:
+            self._cannot(activation, str(error))
+            return
         self._machine.start(offer)
 
     def _ended(self, activation: Activation, end: Any) -> None:
@@ -177,7 +181,7 @@ class MachineFloor(Floor):
         machine = self._machine
         if activation.key in machine.ends:
             self._ended(activation, None)
-        elif activation.key in machine.logs:
+        elif activation.key in machine.logs or activation.handed_to not in ("", str(machine.spawner)):
             self._lost(activation, SUPERVISOR_DIED)
         elif activation.boot not in ("", self._boot):
             self._lost(activation, HOST_RESTARTED)
@@ -203,6 +207,7 @@ class MachineWork(Work):
         self._config, self._boot, self._machine = config, str(machine.boot), machine
         self.activations, self._live = {}, {}
         self._queue, self.garbage = deque(), []
+        self._unwritten, self._leaving = deque(), set()
         self._idle, self._settled = asyncio.Event(), asyncio.Event()
         self._journal = DiskJournal(machine)
         self.reporter = Reporter(bus, self.activations.values, config.resend_seconds)
@@ -250,6 +255,18 @@ class Agent(AgentService):
         await work.start()
         await self._presence.start()
         self._owned.spawn(self._consume())
+        self._owned.spawn(self._clean_for_ever())
+
+    async def _clean_for_ever(self) -> None:
+        work = self._work
+        assert isinstance(work, MachineWork)
+        while True:
+            await asyncio.sleep(2.0)
+            work.write_again()
+            garbage, work.garbage[:] = list(work.garbage), []
+            for directory in garbage:
+                run, _, n = directory.name.rpartition(".")
+                self._machine.remove(f"{run}/{n}")
 
 
 __all__ = ["Agent", "Done", "Finished", "MachineWork", "Stored"]

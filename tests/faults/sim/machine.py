@@ -75,6 +75,7 @@ class Machine:
         self.record: list[Doing] = []
         self.live: dict[str, Doing] = {}
         self.lease_ms: int | None = None
+        self.spawner = 1
         self.lease_file: int | None = None
         self.lease_file_boot = 0
         self.listener: Callable[[Message], None] | None = None
@@ -93,6 +94,11 @@ class Machine:
 
     def hands(self) -> dict[str, float | None]:
         return {key: doing.started_at for key, doing in self.live.items()}
+
+    def remove(self, key: str) -> None:
+        """Remove what is kept of a task that is settled."""
+        self.logs.pop(key, None)
+        self.ends.pop(key, None)
 
     def start(self, offer: TaskOffered) -> None:
         key = f"{offer.run}/{offer.n}"
@@ -145,9 +151,14 @@ class Machine:
         """Its tasks die with it, and their ends are not written."""
         for doing in list(self.live.values()):
             self._over(doing, None, why)
-        self.lease_ms = None
+        self.new_spawner()
         if self.on_spawner_lost is not None:
             self.on_spawner_lost()
+
+    def new_spawner(self) -> None:
+        """One that knows nothing: the last was killed, or ended because it had nothing to do."""
+        self.lease_ms = None
+        self.spawner += 1
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -155,7 +166,7 @@ class Machine:
         if doing.ended_at is None:
             text = f"{doing.key} line {line}\n".encode()
             doing.text += text
-            self.logs[doing.key] += text
+            self.logs.setdefault(doing.key, bytearray()).extend(text)
             self._tell({"is": "grew", "heads": [[doing.key, len(doing.text)]]})
 
     def _end(self, doing: Doing, status: int, why: str) -> None:

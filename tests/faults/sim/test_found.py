@@ -157,6 +157,54 @@ def test_a_tag_is_lost_with_the_lease_though_the_agent_lives(monkeypatch: pytest
     told(CutOff())
 
 
+def test_what_could_not_be_noted_as_never_started_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when a stop comes for what waits; after a restart the agent starts it, as its journal says."""
+    lasting(monkeypatch, 20.0)
+
+    class Full(Told):
+        flows_here = (flow(task("n0", "trigger.good"), task("n1", "trigger.good")),)
+
+        async def story(self) -> None:
+            await asyncio.sleep(2)
+            await self.people.wish_for(0, "f0")
+            await self.until("h1-1/1")
+            holder = self.database.runs[1].state.host or ""
+            await asyncio.sleep(1)
+            self.machines[holder].disk_broken_until = self.loop.now + 12
+            await self.people.cancel_some(1.0)
+            await asyncio.sleep(10)
+            self.kill(self.slot(holder), 5.0)
+            await asyncio.sleep(30)
+
+    told(Full())
+
+
+def test_an_end_that_could_not_be_noted_keeps_what_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when a task ends and is settled: its directory alone says that it was started."""
+    lasting(monkeypatch, 5.0)
+
+    class Full(Told):
+        flows_here = (flow(task("n0", "trigger.good")),)
+        task_slots = 4
+
+        async def story(self) -> None:
+            await asyncio.sleep(2)
+            self.kill(self.slot("a2"), 300.0)
+            await asyncio.sleep(30)
+            await self.people.wish_for(0, "f0")
+            await self.until("h1-1/1")
+            await asyncio.sleep(1)
+            lasting(monkeypatch, 60.0)
+            await self.people.wish_for(1, "f0")
+            await self.until("h1-2/1")
+            self.machines["a1"].disk_broken_until = self.loop.now + 40
+            await asyncio.sleep(30)
+            self.kill(self.slot("a1"), 15.0)
+            await asyncio.sleep(30)
+
+    told(Full())
+
+
 def test_a_workspace_is_not_shared_with_what_a_lost_run_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim on the workspace comes free when the host is lost: what used it must be gone by then (FLOWS D-05)."""
     lasting(monkeypatch, 150.0)
@@ -185,4 +233,4 @@ def test_what_ends_in_the_batch_that_began_it_is_not_offered() -> None:
     work = RunWork(facts, program, adopted, adopted.rev)
     for event in (Assigned(T0, "a1", 1), HostLost(T0, "a1")):
         work.absorb(step(program, work.state, event))
-    assert [type(hint).__name__ for hint in work.hints(T0)] == ["RunEvents"]
+    assert "TaskOffered" not in [type(hint).__name__ for hint in work.hints(T0)]
