@@ -48,7 +48,7 @@ async def test_stopping_ends_waits_and_streams_soon(tmp_path: Path) -> None:
             await wait_until(lambda: live.watching == 4, what="four clients wait")
             began = time.monotonic()
             await house.api.stop()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
             assert (await waiting).status_code == 202
             assert (await following).status_code == 200
             assert (await streaming).text.count("data: ") > 3
@@ -68,7 +68,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_stop(tmp_path: Pat
         await writer.drain()
         began = time.monotonic()
         await house.api.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         writer.close()
 
 
