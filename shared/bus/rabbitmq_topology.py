@@ -32,6 +32,8 @@ LOGS_MAX_BYTES = 256 * 1024 * 1024
 _DELIVERY_LIMIT = 1_000
 """A last net only: consumers that die with full prefetches count up too (RELIABILITY §2)."""
 _HINT_TTL_MS, _AGENT_HINT_TTL_MS, _AGENT_UNUSED_MS = 60_000, 10_000, 24 * 3600 * 1000
+_COPY_UNUSED_MS = 20_000
+"""One that could be made but not bound never had a consumer, so it would stay as long as its connection."""
 _HINTS_PER_QUEUE, _HINTS_PER_CONSUMER = 100_000, 10_000
 
 _EXCHANGES = {IN: "topic", AGENTS: "topic", HINT: "topic", LIVE_EXCHANGE: "topic", DEAD_EXCHANGE: "fanout"}
@@ -99,7 +101,11 @@ class Topology:
 
     async def _make_copy(self, channel: AbstractChannel, queue: Queue) -> str:
         name = f"floe.{queue.name}.{self._name}.{uuid.uuid4().hex[:12]}"
-        limits: dict[str, Any] = {"x-message-ttl": _HINT_TTL_MS, "x-max-length": _HINTS_PER_CONSUMER}
+        limits: dict[str, Any] = {
+            "x-message-ttl": _HINT_TTL_MS,
+            "x-expires": _COPY_UNUSED_MS,
+            "x-max-length": _HINTS_PER_CONSUMER,
+        }
         await channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=limits)
         await _bind(channel, queue, name)
         return name

@@ -8,7 +8,7 @@ import pytest
 from aiormq.abc import AbstractChannel
 
 from shared.bus import messages as m
-from shared.bus import port
+from shared.bus import port, rabbitmq_topology
 from shared.bus.codec import Encoded, encode, join
 from shared.bus.port import BusUnavailable
 from shared.bus.rabbitmq import RabbitBus
@@ -17,6 +17,7 @@ from shared.errors import InvalidInput
 from tests.bus import examples as ex
 from tests.bus.collector import Collector
 from tests.bus.conftest import Rabbit, user_url
+from tests.servers.choose import AnyRabbit, GivenRabbit
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -169,6 +170,32 @@ async def test_a_consumer_that_the_broker_forgot_signs_on_anew(fresh_vhost: str,
     await bus.publish([ex.trigger(1)])
     await wait_until(lambda: got.ids == ["t1"])
     await bus.close()
+
+
+async def test_copies_that_could_not_be_bound_do_not_stay(
+    rabbit: AnyRabbit | GivenRabbit,
+    fresh_vhost: str,
+    rabbit_bus: RabbitBus,
+    raw: AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rabbitmq_topology, "_COPY_UNUSED_MS", 200)
+    name = fresh_vhost.rpartition("/")[2]
+    await raw.exchange_delete("floe.live")
+    subscribing = asyncio.create_task(rabbit_bus.subscribe(port.LIVE, Collector()))
+    known = f'[binary_to_list(N) || [{{name, {{_, _, _, N}}}}] <- rabbit_amqqueue:info_all(<<"{name}">>, [name])].'
+
+    async def copies() -> bool:
+        return "floe.live." in await asyncio.to_thread(rabbit.evaluate, known)
+
+    await wait_until(copies)
+
+    async def none_left() -> bool:
+        return not await copies()
+
+    await wait_until(none_left)
+    await raw.exchange_declare("floe.live", exchange_type="topic", durable=True)
+    await subscribing
 
 
 async def test_an_agents_deleted_queue_is_made_again_by_who_declared_it(
