@@ -26,6 +26,7 @@ _TASKS = {
 def misbehave(world: World, rng: random.Random) -> str:
     """Two of them, each to its end; what they leave behind must be gone with them."""
     names = rng.sample(list(_TASKS), 2)
+    world.wait_well()
     with world.house.client() as api:
         for name in names:
             command = _TASKS[name][0]
